@@ -1,0 +1,158 @@
+//! Jobs meet takers. Those with room are served in turn, one job each, beginning behind the one
+//! who was served last, so that equal workers get equal shares and a slow one only what it can hold.
+
+use std::collections::VecDeque;
+
+use super::{Change, Decision};
+use crate::effect::{Delivery, Effect};
+use crate::event::Event;
+use crate::id::{JobId, QueueId, SubscriptionKey};
+use crate::job::Job;
+use crate::session::{Subscription, SubscriptionName};
+use crate::shard::Shard;
+
+/// What one taker gets in this round. Durable and `memory` jobs are leased by separate events.
+struct Share<'a> {
+    key: SubscriptionKey,
+    subscription: &'a Subscription,
+    jobs: u32,
+    bytes: u64,
+    ids: [Vec<JobId>; 2],
+}
+
+/// One round over a queue; nothing is decided when no job and taker meet.
+pub(crate) fn round(shard: &Shard, queue: QueueId, out: &mut Decision) {
+    let state = &shard.jobs.index.queues[queue.0 as usize];
+    if state.paused || shard.draining || state.ready == 0 || state.hungry.is_empty() {
+        return;
+    }
+    let mut tokens = [shard.volatile_token, shard.lsn];
+    for share in deal(shard, queue) {
+        let [durable, volatile] = share.ids;
+        for (kind, ids) in [(1, durable), (0, volatile)] {
+            if !ids.is_empty() {
+                tokens[kind] += 1;
+                lend(shard, share.key, share.subscription, tokens[kind], ids, out);
+            }
+        }
+    }
+}
+
+/// Whether a pull would get something in the next round.
+pub(super) fn could_serve(shard: &Shard, pull: &Subscription) -> bool {
+    let state = &shard.jobs.index.queues[pull.queue.0 as usize];
+    let held = shard
+        .jobs
+        .index
+        .sessions
+        .get(&pull.session)
+        .is_none_or(|session| session.held);
+    !state.paused && !held && state.ready > 0 && shard.jobs.index.hot.contains(&pull.queue)
+}
+
+impl<'a> Share<'a> {
+    fn new(shard: &'a Shard, key: SubscriptionKey) -> Self {
+        Self {
+            key,
+            subscription: &shard.jobs.index.subscriptions[&key],
+            jobs: 0,
+            bytes: 0,
+            ids: [Vec::new(), Vec::new()],
+        }
+    }
+
+    fn has_room(&self, shard: &Shard, id: JobId, job: &Job) -> bool {
+        // A pull gets one answer, and an answer has one token: jobs of one kind only.
+        let other_kind = usize::from(!id.is_volatile());
+        let mixed = self.subscription.is_pull() && !self.ids[other_kind].is_empty();
+        !mixed
+            && (self.jobs as usize) < shard.limits.delivery_jobs_max
+            && self
+                .subscription
+                .has_room(self.jobs, self.bytes, job.length)
+    }
+
+    fn take(&mut self, id: JobId, job: &Job) {
+        self.jobs += 1;
+        self.bytes += u64::from(job.length);
+        self.ids[usize::from(id.is_volatile())].push(id);
+    }
+}
+
+/// Deals the line out. Takers are asked only as far as there are jobs for them, and the one who
+/// got the last job comes last, so that the next round begins behind it.
+fn deal(shard: &Shard, queue: QueueId) -> Vec<Share<'_>> {
+    let mut takers = shard.jobs.index.queues[queue.0 as usize].turn();
+    let mut open: VecDeque<Share<'_>> = VecDeque::new();
+    let mut full = Vec::new();
+    'line: for (id, job) in shard.jobs.line(queue) {
+        // The job at the head of the line waits for a taker with room; nobody overtakes it.
+        loop {
+            let next = takers.next().map(|key| Share::new(shard, key));
+            let Some(mut share) = next.or_else(|| open.pop_front()) else {
+                break 'line;
+            };
+            if share.has_room(shard, id, job) {
+                share.take(id, job);
+                open.push_back(share);
+                break;
+            }
+            full.push(share);
+        }
+    }
+    full.extend(open);
+    full
+}
+
+fn lend(
+    shard: &Shard,
+    key: SubscriptionKey,
+    subscription: &Subscription,
+    token: u64,
+    ids: Vec<JobId>,
+    out: &mut Decision,
+) {
+    let deliveries = ids.iter().filter_map(|id| Some((id, shard.job(*id)?)));
+    let jobs = deliveries
+        .map(|(id, job)| delivery(shard, *id, job))
+        .collect();
+    let session = subscription.session;
+    out.event(Event::Leased {
+        session,
+        token,
+        subscription: key,
+        ids,
+    });
+    let (number, correlation) = match subscription.name {
+        SubscriptionName::Standing(number) => (number, 0),
+        SubscriptionName::Pull(correlation) => (0, correlation),
+    };
+    if let Some(connection) = shard.connection_of(session) {
+        let effect = Effect::Deliver {
+            subscription: number,
+            correlation,
+            token,
+            jobs,
+        };
+        out.tell(connection, effect);
+    }
+    if subscription.is_pull() {
+        out.change(Change::Dropped(key));
+    }
+}
+
+fn delivery(shard: &Shard, id: JobId, job: &Job) -> Delivery {
+    let large = &shard.ledger.large;
+    let parts = if large.is_empty() {
+        None
+    } else {
+        large.get(&id)
+    };
+    Delivery {
+        id,
+        attempt: job.attempts.saturating_add(1),
+        lease_ms: job.lease_ms,
+        length: job.length,
+        parts: parts.cloned().unwrap_or_default(),
+    }
+}

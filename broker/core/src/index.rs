@@ -1,0 +1,205 @@
+//! Where each job is found: lines, clocks, holders.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{JobId, Millis, QueueId, SessionId, SubscriptionKey};
+use crate::job::{Job, Place};
+use crate::lane::Entry;
+use crate::queue::Queue;
+use crate::session::{Session, Subscription};
+
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) queues: Vec<Queue>,
+    /// When leases end.
+    pub(crate) leases: BTreeSet<(Millis, JobId)>,
+    /// When the next job of a queue is due.
+    heads: BTreeSet<(Millis, QueueId)>,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) subscriptions: BTreeMap<SubscriptionKey, Subscription>,
+    /// When pulls stop waiting.
+    pub(crate) pulls: BTreeSet<(Millis, SubscriptionKey)>,
+    /// Queues where a job and a taker may meet now.
+    pub(crate) hot: BTreeSet<QueueId>,
+    /// Every queued job that is due by now stands in line; the others wait in `scheduled`.
+    pub(crate) promoted_ms: Millis,
+}
+
+impl Index {
+    pub(crate) fn queue(&mut self, queue: QueueId) -> &mut Queue {
+        let at = queue.0 as usize;
+        if at >= self.queues.len() {
+            self.queues.resize_with(at + 1, Queue::default);
+        }
+        &mut self.queues[at]
+    }
+
+    pub(crate) fn insert(&mut self, id: JobId, job: &Job) {
+        let entry = (job.due_ms, id);
+        match &job.place {
+            Place::Queued if job.due_ms <= self.promoted_ms => {
+                let queue = self.queue(job.queue);
+                queue.line_up(job.priority, entry);
+                if !queue.hungry.is_empty() {
+                    self.hot.insert(job.queue);
+                }
+            }
+            Place::Queued => {
+                let queue = self.queue(job.queue);
+                let before = queue.next_due();
+                queue.scheduled.insert(entry);
+                queue.failed += usize::from(job.attempts > 0);
+                self.move_head(job.queue, before);
+            }
+            Place::Leased(lease) => {
+                self.leases.insert((lease.until_ms, id));
+                self.queue(job.queue).leased += 1;
+                self.sessions
+                    .entry(lease.session)
+                    .or_default()
+                    .leased
+                    .insert(id);
+                if let Some(subscription) = self.subscriptions.get_mut(&lease.subscription) {
+                    subscription.held_jobs += 1;
+                    subscription.held_bytes += u64::from(job.length);
+                    if !subscription.is_hungry() {
+                        self.queue(job.queue).hungry.remove(&lease.subscription);
+                    }
+                }
+            }
+            Place::Dead(_) => {
+                self.queue(job.queue).dead.insert(id);
+            }
+        }
+    }
+
+    /// Returns whether the job stood in line, where a stale entry may remain.
+    pub(crate) fn remove(&mut self, id: JobId, job: &Job) -> bool {
+        let entry = (job.due_ms, id);
+        match &job.place {
+            Place::Queued if job.due_ms <= self.promoted_ms => {
+                self.queue(job.queue).step_out(job.priority, entry);
+                return true;
+            }
+            Place::Queued => self.unschedule(entry, job),
+            Place::Leased(lease) => {
+                self.leases.remove(&(lease.until_ms, id));
+                self.queue(job.queue).leased -= 1;
+                if let Some(session) = self.sessions.get_mut(&lease.session) {
+                    session.leased.remove(&id);
+                    if session.connection.is_none() {
+                        self.drop_idle_session(lease.session);
+                    }
+                }
+                if let Some(subscription) = self.subscriptions.get_mut(&lease.subscription) {
+                    subscription.held_jobs -= 1;
+                    subscription.held_bytes -= u64::from(job.length);
+                    self.refresh(lease.subscription);
+                }
+            }
+            Place::Dead(_) => {
+                self.queue(job.queue).dead.remove(&id);
+            }
+        }
+        false
+    }
+
+    /// The next job whose time has come but that does not stand in line yet.
+    pub(crate) fn first_due(&self, now_ms: Millis) -> Option<JobId> {
+        let (due_ms, queue) = *self.heads.first()?;
+        if due_ms > now_ms {
+            return None;
+        }
+        self.queues[queue.0 as usize]
+            .scheduled
+            .first()
+            .map(|(_, id)| *id)
+    }
+
+    pub(crate) fn promote(&mut self, id: JobId, job: &Job) {
+        let entry = (job.due_ms, id);
+        self.unschedule(entry, job);
+        self.queue(job.queue).line_up(job.priority, entry);
+        self.hot.insert(job.queue);
+    }
+
+    /// When the next job is due.
+    pub(crate) fn next_due(&self) -> Option<Millis> {
+        self.heads.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    pub(crate) fn refresh(&mut self, key: SubscriptionKey) {
+        let Some(subscription) = self.subscriptions.get(&key) else {
+            return;
+        };
+        let held = self
+            .sessions
+            .get(&subscription.session)
+            .is_none_or(|session| session.held);
+        let (hungry, queue) = (subscription.is_hungry() && !held, subscription.queue);
+        let state = self.queue(queue);
+        if !hungry {
+            state.hungry.remove(&key);
+            return;
+        }
+        // Also one that was hungry before: what was too large for it may fit now.
+        state.hungry.insert(key);
+        if state.ready > 0 {
+            self.hot.insert(queue);
+        }
+    }
+
+    pub(crate) fn add_subscription(&mut self, key: SubscriptionKey, subscription: Subscription) {
+        self.queue(subscription.queue).subscriptions += 1;
+        if let Some(until_ms) = subscription.until_ms {
+            self.pulls.insert((until_ms, key));
+        }
+        let session = self.sessions.entry(subscription.session).or_default();
+        session.subscriptions.insert(subscription.name, key);
+        self.subscriptions.insert(key, subscription);
+        self.refresh(key);
+    }
+
+    pub(crate) fn drop_subscription(&mut self, key: SubscriptionKey) {
+        let Some(subscription) = self.subscriptions.remove(&key) else {
+            return;
+        };
+        if let Some(until_ms) = subscription.until_ms {
+            self.pulls.remove(&(until_ms, key));
+        }
+        let queue = self.queue(subscription.queue);
+        queue.hungry.remove(&key);
+        queue.subscriptions -= 1;
+        if let Some(session) = self.sessions.get_mut(&subscription.session) {
+            session.subscriptions.remove(&subscription.name);
+        }
+    }
+
+    pub(crate) fn drop_idle_session(&mut self, id: SessionId) {
+        let idle = |session: &Session| session.connection.is_none() && session.leased.is_empty();
+        if self.sessions.get(&id).is_some_and(idle) {
+            self.sessions.remove(&id);
+        }
+    }
+
+    fn unschedule(&mut self, entry: Entry, job: &Job) {
+        let queue = self.queue(job.queue);
+        let before = queue.next_due();
+        queue.scheduled.remove(&entry);
+        queue.failed -= usize::from(job.attempts > 0);
+        self.move_head(job.queue, before);
+    }
+
+    fn move_head(&mut self, queue: QueueId, before: Option<Millis>) {
+        let after = self.queue(queue).next_due();
+        if before == after {
+            return;
+        }
+        if let Some(due_ms) = before {
+            self.heads.remove(&(due_ms, queue));
+        }
+        if let Some(due_ms) = after {
+            self.heads.insert((due_ms, queue));
+        }
+    }
+}

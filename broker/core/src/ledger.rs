@@ -1,0 +1,274 @@
+//! The small durable state beside the jobs (queues, producers, uploads, counters), and the one
+//! function that applies an event. Live, recovery and the follower all go through
+//! [`Ledger::apply`]; they differ only in where their jobs are kept.
+
+use std::collections::BTreeMap;
+
+use crate::event::{Event, Pushed};
+use crate::id::{JobId, Millis, ProducerId, QueueId, SessionId};
+use crate::job::{Job, Lease, Place};
+use crate::producer::{Producer, Taken};
+
+/// Where jobs are kept. A missing job is a broken invariant, never an answer.
+pub trait JobSlots {
+    /// A job came into being.
+    fn insert(&mut self, id: JobId, job: Job);
+    /// A job changes; returns its queue.
+    fn update(&mut self, id: JobId, change: impl FnOnce(&mut Job)) -> QueueId;
+    /// A job is gone.
+    fn remove(&mut self, id: JobId) -> Job;
+}
+
+/// What is durable beside the jobs themselves. A second one, never stored, serves `memory` jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    pub(crate) epoch: u64,
+    pub(crate) next_id: u64,
+    pub(crate) queues: Vec<QueueRecord>,
+    pub(crate) names: BTreeMap<String, BTreeMap<String, QueueId>>,
+    pub(crate) producers: BTreeMap<ProducerId, Producer>,
+    pub(crate) uploads: BTreeMap<(SessionId, u64), Upload>,
+    /// Jobs whose body begins in parts.
+    pub(crate) large: BTreeMap<JobId, Vec<JobId>>,
+    pub(crate) window: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct QueueRecord {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) paused: bool,
+    pub(crate) pushed: u64,
+    pub(crate) done: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Upload {
+    pub(crate) parts: Vec<JobId>,
+    pub(crate) bytes: u64,
+}
+
+impl Ledger {
+    /// Nothing yet. `first_id` is the first job id to give; `producer_window` is
+    /// [`crate::Limits::producer_window`].
+    #[must_use]
+    pub fn new(first_id: JobId, producer_window: u32) -> Self {
+        Self {
+            epoch: 0,
+            next_id: first_id.0,
+            queues: Vec::new(),
+            names: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            large: BTreeMap::new(),
+            window: producer_window,
+        }
+    }
+
+    /// The id that the next job gets; every id below has been given.
+    #[must_use]
+    pub fn next_id(&self) -> JobId {
+        JobId(self.next_id)
+    }
+
+    /// The queue of this name.
+    #[must_use]
+    pub fn find(&self, namespace: &str, name: &str) -> Option<QueueId> {
+        self.names.get(namespace)?.get(name).copied()
+    }
+
+    /// The queues of a namespace behind this name, in the order of their names.
+    pub fn behind(&self, namespace: &str, name: &str) -> impl Iterator<Item = QueueId> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let names = self.names.get(namespace).into_iter();
+        let range = (Excluded(name.to_owned()), Unbounded);
+        names
+            .flat_map(move |names| names.range(range.clone()))
+            .map(|(_, queue)| *queue)
+    }
+
+    /// Ids of the parts of large bodies that jobs or open uploads still need, in order.
+    #[must_use]
+    pub fn parts(&self) -> Vec<JobId> {
+        let uploads = self.uploads.values().flat_map(|upload| &upload.parts);
+        let mut ids: Vec<JobId> = self
+            .large
+            .values()
+            .flatten()
+            .chain(uploads)
+            .copied()
+            .collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Parts of large bodies that nobody needs once the event is applied; ask before applying it.
+    #[must_use]
+    pub fn parts_freed_by(&self, event: &Event) -> Vec<JobId> {
+        match event {
+            Event::UploadDropped { session, upload } => {
+                let upload = self.uploads.get(&(*session, *upload));
+                upload.map_or_else(Vec::new, |upload| upload.parts.clone())
+            }
+            Event::Acked { ids } | Event::Purged { ids } if !self.large.is_empty() => ids
+                .iter()
+                .filter_map(|id| self.large.get(id))
+                .flatten()
+                .copied()
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Applies one event; `now_ms` is the time at which it was decided.
+    pub fn apply(&mut self, jobs: &mut impl JobSlots, event: &Event, now_ms: Millis) {
+        match event {
+            Event::Started { epoch } => self.epoch = *epoch,
+            Event::QueueCreated {
+                queue,
+                namespace,
+                name,
+            } => {
+                assert_eq!(
+                    queue.0 as usize,
+                    self.queues.len(),
+                    "queues are numbered in order"
+                );
+                let (namespace, name) = (namespace.clone(), name.clone());
+                self.names
+                    .entry(namespace.clone())
+                    .or_default()
+                    .insert(name.clone(), *queue);
+                self.queues.push(QueueRecord {
+                    namespace,
+                    name,
+                    ..QueueRecord::default()
+                });
+            }
+            Event::Pushed(pushed) => self.push(jobs, pushed, now_ms),
+            Event::PartStored {
+                session,
+                upload,
+                id,
+                payload,
+            } => {
+                assert_eq!(id.0, self.next_id, "ids are dense");
+                self.next_id += 1;
+                let upload = self.uploads.entry((*session, *upload)).or_default();
+                upload.parts.push(*id);
+                upload.bytes += payload.len() as u64;
+            }
+            Event::UploadDropped { session, upload } => {
+                self.uploads.remove(&(*session, *upload));
+            }
+            Event::Leased {
+                session,
+                token,
+                subscription,
+                ids,
+            } => {
+                for id in ids {
+                    jobs.update(*id, |job| {
+                        let until_ms = now_ms + Millis::from(job.lease_ms);
+                        let (session, subscription) = (*session, *subscription);
+                        job.take(Lease {
+                            token: *token,
+                            until_ms,
+                            session,
+                            subscription,
+                        });
+                    });
+                }
+            }
+            Event::Acked { ids } => self.remove(jobs, ids, true),
+            Event::Purged { ids } => self.remove(jobs, ids, false),
+            Event::Failed { jobs: failed } => {
+                for (id, retry_ms) in failed {
+                    jobs.update(*id, |job| job.fail(*retry_ms));
+                }
+            }
+            Event::Died { ids } => {
+                for id in ids {
+                    jobs.update(*id, |job| job.die(now_ms));
+                }
+            }
+            Event::Requeued { ids, excused } => {
+                for id in ids {
+                    jobs.update(*id, |job| job.give_back(*excused));
+                }
+            }
+            Event::Touched { jobs: touched } => {
+                for (id, until_ms) in touched {
+                    jobs.update(*id, |job| job.touch(*until_ms));
+                }
+            }
+            Event::QueuePaused { queue, paused } => self.record(*queue).paused = *paused,
+            Event::ProducersForgotten { producers } => {
+                for producer in producers {
+                    self.producers.remove(producer);
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, jobs: &mut impl JobSlots, pushed: &Pushed, now_ms: Millis) {
+        let count = pushed.count();
+        assert_eq!(pushed.first_id.0, self.next_id, "ids are dense");
+        self.next_id += count as u64;
+        self.record(pushed.queue).pushed += count as u64;
+        if let Some((producer, sequence)) = pushed.producer {
+            let taken = Taken {
+                sequence,
+                first_id: pushed.first_id,
+                count: count as u32,
+            };
+            self.producers
+                .entry(producer)
+                .or_default()
+                .take(taken, self.window, now_ms);
+        }
+        if pushed.upload != 0 {
+            self.uploads.remove(&(pushed.session, pushed.upload));
+            self.large.insert(pushed.first_id, pushed.parts.clone());
+        }
+        for index in 0..count {
+            let job = Job {
+                queue: pushed.queue,
+                priority: pushed.priority,
+                due_ms: pushed.due_ms,
+                length: pushed.lengths.length(index) + pushed.parts_bytes,
+                lease_ms: pushed.lease_ms,
+                attempts: 0,
+                excused: 0,
+                attempts_max: pushed.attempts_max,
+                place: Place::Queued,
+            };
+            jobs.insert(JobId(pushed.first_id.0 + index as u64), job);
+        }
+    }
+
+    fn remove(&mut self, jobs: &mut impl JobSlots, ids: &[JobId], done: bool) {
+        for id in ids {
+            let job = jobs.remove(*id);
+            self.record(job.queue).done += u64::from(done);
+            if !self.large.is_empty() {
+                self.large.remove(id);
+            }
+        }
+    }
+
+    // The ledger of `memory` jobs hears of no queue being created; it counts by number alone.
+    fn record(&mut self, queue: QueueId) -> &mut QueueRecord {
+        let at = queue.0 as usize;
+        if at >= self.queues.len() {
+            self.queues.resize_with(at + 1, QueueRecord::default);
+        }
+        &mut self.queues[at]
+    }
+
+    pub(crate) fn counts(&self, queue: QueueId) -> (u64, u64) {
+        self.queues
+            .get(queue.0 as usize)
+            .map_or((0, 0), |record| (record.pushed, record.done))
+    }
+}

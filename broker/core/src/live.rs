@@ -1,0 +1,91 @@
+//! The jobs of a running shard with everything that finds them again. A job is taken out of the
+//! index before it changes and put back after, in one place, so that no move can forget a part.
+
+use crate::id::{JobId, Millis, QueueId};
+use crate::index::Index;
+use crate::job::{Job, Place};
+use crate::lane::Entry;
+use crate::ledger::JobSlots;
+use crate::table::JobTable;
+
+#[derive(Debug, Default)]
+pub(crate) struct LiveJobs {
+    pub(crate) table: JobTable,
+    pub(crate) index: Index,
+    /// Bytes of `memory` jobs.
+    pub(crate) volatile_bytes: u64,
+}
+
+impl JobSlots for LiveJobs {
+    fn insert(&mut self, id: JobId, job: Job) {
+        if id.is_volatile() {
+            self.volatile_bytes += u64::from(job.length);
+        }
+        self.index.insert(id, &job);
+        self.table.insert(id, job);
+    }
+
+    fn update(&mut self, id: JobId, change: impl FnOnce(&mut Job)) -> QueueId {
+        let Self { table, index, .. } = self;
+        let job = table
+            .get_mut(id)
+            .expect("an event names a job that is there");
+        let was_in_line = index.remove(id, job);
+        change(job);
+        let (queue, priority) = (job.queue, job.priority);
+        index.insert(id, job);
+        if was_in_line {
+            self.clean(queue, priority);
+        }
+        queue
+    }
+
+    fn remove(&mut self, id: JobId) -> Job {
+        let job = self
+            .table
+            .remove(id)
+            .expect("an event names a job that is there");
+        if id.is_volatile() {
+            self.volatile_bytes -= u64::from(job.length);
+        }
+        if self.index.remove(id, &job) {
+            self.clean(job.queue, job.priority);
+            // The next in line may fit where this one did not.
+            self.index.hot.insert(job.queue);
+        }
+        job
+    }
+}
+
+impl LiveJobs {
+    /// Everything that is due by `now_ms` steps into its line.
+    pub(crate) fn promote(&mut self, now_ms: Millis) {
+        while let Some(id) = self.index.first_due(now_ms) {
+            let job = self.table.get(id).expect("a scheduled job is there");
+            self.index.promote(id, job);
+        }
+        self.index.promoted_ms = self.index.promoted_ms.max(now_ms);
+    }
+
+    /// The jobs of a queue that may run, in the order in which they leave.
+    pub(crate) fn line(&self, queue: QueueId) -> impl Iterator<Item = (JobId, &Job)> {
+        let queue = self.index.queues.get(queue.0 as usize);
+        let promoted_ms = self.index.promoted_ms;
+        let live = move |entry| is_live(&self.table, promoted_ms, entry);
+        let ids = queue.into_iter().flat_map(move |queue| queue.line(live));
+        ids.filter_map(|id| Some((id, self.table.get(id)?)))
+    }
+
+    fn clean(&mut self, queue: QueueId, priority: i32) {
+        let Self { table, index, .. } = self;
+        let promoted_ms = index.promoted_ms;
+        index
+            .queue(queue)
+            .clean(priority, |entry| is_live(table, promoted_ms, entry));
+    }
+}
+
+fn is_live(table: &JobTable, promoted_ms: Millis, (due_ms, id): Entry) -> bool {
+    let queued = |job: &Job| job.due_ms == due_ms && matches!(job.place, Place::Queued);
+    due_ms <= promoted_ms && table.get(id).is_some_and(queued)
+}

@@ -1,0 +1,88 @@
+//! Whatever happens, in whatever order: see `properties/steps.rs` for what may happen and
+//! `properties/checker.rs` for what has to hold.
+
+#[path = "properties/checker.rs"]
+mod checker;
+#[path = "properties/codec.rs"]
+mod codec;
+#[path = "properties/driver.rs"]
+mod driver;
+#[path = "properties/steps.rs"]
+mod steps;
+mod world;
+
+use proptest::prelude::*;
+
+/// `PROPTEST_CASES` counts; else as many cases as fit into a few seconds.
+pub(crate) fn cases(debug: u32, release: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let ours = if cfg!(debug_assertions) {
+        debug
+    } else {
+        release
+    };
+    let cases = asked.and_then(|cases| cases.parse().ok()).unwrap_or(ours);
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(150, 1_500))]
+
+    /// Short sequences meet more different beginnings, and are easy to read when they fail.
+    #[test]
+    fn whatever_happens_in_short(steps in steps::steps(25)) {
+        driver::run(&steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(40, 400))]
+
+    #[test]
+    fn whatever_happens_at_length(steps in steps::steps(200)) {
+        driver::run(&steps);
+    }
+}
+
+#[test]
+fn dbg_case() {
+    use steps::{PushStep, Step};
+    let push = PushStep {
+        session: 0,
+        queue: 0,
+        lengths: vec![0],
+        headers: false,
+        priority: 0,
+        delay_ms: 0,
+        attempts_max: 0,
+        lease_ms: 0,
+        volatile: false,
+        producer: Some((2, 7)),
+        upload: 0,
+        upload_parts: 0,
+    };
+    driver::run(&[
+        (Step::Push(push.clone()), false),
+        (
+            Step::Subscribe {
+                session: 0,
+                number: 1,
+                queue: 0,
+                jobs: 1,
+                bytes: 0,
+                stale: false,
+            },
+            false,
+        ),
+        (Step::Hold(0, false), false),
+        (Step::Advance(100000), false),
+        (Step::Push(push.clone()), false),
+        (Step::Crash(1), true),
+        (Step::Push(push.clone()), false),
+    ]);
+}

@@ -1,0 +1,1 @@
+//! Bytes that were not written by us never stop the broker by surprise.

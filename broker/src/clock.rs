@@ -1,0 +1,36 @@
+//! The broker's clock: the wall clock at the start, never earlier than what was journaled before,
+//! and from then on the monotonic clock, so that a wall clock that is set does not end leases.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use verteilt_core::Millis;
+
+/// Milliseconds since 1970 that never run backwards.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    base_ms: Millis,
+    since: Instant,
+}
+
+impl Clock {
+    /// Starts at the wall clock or at `journaled_ms`, whichever is later.
+    pub(crate) fn starting_at(journaled_ms: Millis) -> Self {
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        let wall_ms = Millis::try_from(wall.as_millis()).unwrap_or(Millis::MAX);
+        Self {
+            base_ms: wall_ms.max(journaled_ms),
+            since: Instant::now(),
+        }
+    }
+
+    pub(crate) fn now_ms(&self) -> Millis {
+        self.base_ms + self.since.elapsed().as_millis() as Millis
+    }
+
+    /// When the clock will show `at_ms`; a moment after it, so that it does not show less then.
+    pub(crate) fn instant_of(&self, at_ms: Millis) -> Instant {
+        self.since + Duration::from_millis(at_ms.saturating_sub(self.base_ms))
+    }
+}

@@ -1,0 +1,126 @@
+//! What a broker can be told, and what it does when it is told nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use verteilt_core::Limits;
+use verteilt_protocol::limits;
+
+/// Everything a broker can be told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BrokerConfig {
+    /// The data folder; made if it is not there. One broker at a time.
+    pub data: PathBuf,
+    /// Where to listen; port 0 takes a free one, see [`crate::Broker::local_addr`].
+    pub listen: SocketAddr,
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// Bytes of a journal segment: a multiple of 4096.
+    pub segment_bytes: u32,
+    /// The journal may hold so many bytes before pushes are held; at least four segments.
+    pub journal_bytes_max: u64,
+    /// A checkpoint begins when so many bytes have been journaled since the last one.
+    pub checkpoint_bytes: u64,
+    /// A checkpoint begins after so many milliseconds if anything happened.
+    pub checkpoint_interval_ms: u64,
+    /// Bytes that the bodies of `memory` jobs may take together.
+    pub memory_bytes_max: u64,
+    /// Bytes of bodies kept in memory for delivery.
+    pub cache_bytes: usize,
+    /// Bytes of sled's own cache.
+    pub store_cache_bytes: u64,
+    /// How long after a restart a session may come back to its leases, in milliseconds.
+    pub resume_grace_ms: u64,
+    /// Each side says something at least this often, in milliseconds.
+    pub heartbeat_ms: u32,
+    /// HELLO has to come within so many milliseconds.
+    pub handshake_deadline_ms: u64,
+    /// Bytes that a connection may push before it is granted more.
+    pub push_credit_bytes: u64,
+    /// Queues at most.
+    pub queues_max: u32,
+}
+
+const CHECKPOINT_BYTES: u64 = limits::JOURNAL_BYTES_MAX / 4;
+const CHECKPOINT_INTERVAL_MS: u64 = 30_000;
+const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+const SEAL_AFTER: Duration = Duration::from_millis(50);
+const DELIVERY_JOBS_MAX: usize = 1_024;
+/// At most 350 bytes each, so that they fit into one frame.
+const STATS_QUEUES_MAX: usize = 2_000;
+
+impl BrokerConfig {
+    /// The defaults of the product, for this folder and address.
+    #[must_use]
+    pub fn new(data: impl Into<PathBuf>, listen: SocketAddr) -> Self {
+        Self {
+            data: data.into(),
+            listen,
+            connections_max: limits::CONNECTIONS_MAX,
+            segment_bytes: limits::JOURNAL_SEGMENT_BYTES,
+            journal_bytes_max: limits::JOURNAL_BYTES_MAX,
+            checkpoint_bytes: CHECKPOINT_BYTES,
+            checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
+            memory_bytes_max: MEMORY_BYTES_MAX,
+            cache_bytes: CACHE_BYTES,
+            store_cache_bytes: limits::STORE_CACHE_BYTES as u64,
+            resume_grace_ms: limits::RESUME_GRACE_MS,
+            heartbeat_ms: limits::HEARTBEAT_MS,
+            handshake_deadline_ms: limits::HANDSHAKE_DEADLINE_MS,
+            push_credit_bytes: limits::PUSH_CREDIT_BYTES,
+            queues_max: limits::QUEUES_MAX as u32,
+        }
+    }
+
+    /// What is wrong with it, if anything.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.journal_bytes_max < 4 * u64::from(self.segment_bytes) {
+            return Err("journal_bytes_max must be at least four segments".to_owned());
+        }
+        if self.checkpoint_bytes == 0 || self.checkpoint_bytes > self.journal_bytes_max / 2 {
+            let text = "checkpoint_bytes must be above 0 and at most half of journal_bytes_max";
+            return Err(text.to_owned());
+        }
+        if self.heartbeat_ms == 0 || self.handshake_deadline_ms == 0 {
+            return Err("heartbeat_ms and handshake_deadline_ms must be above 0".to_owned());
+        }
+        if self.push_credit_bytes < limits::FRAME_BYTES_MAX as u64 / 4 {
+            return Err("push_credit_bytes must be at least 262144".to_owned());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn settings(&self) -> crate::engine::Settings {
+        crate::engine::Settings {
+            journal_bytes_max: self.journal_bytes_max,
+            checkpoint_bytes: self.checkpoint_bytes,
+            checkpoint_interval: Duration::from_millis(self.checkpoint_interval_ms),
+            seal_after: SEAL_AFTER,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            queues_max: self.queues_max,
+            subscriptions_max: limits::SUBSCRIPTIONS_MAX as u32,
+            attempts_default: limits::ATTEMPTS_DEFAULT as u16,
+            lease_ms_default: limits::LEASE_MS_DEFAULT as u32,
+            lease_ms_max: limits::LEASE_MS_MAX as u32,
+            delay_ms_max: limits::DELAY_MS_MAX,
+            backoff_ms_first: limits::BACKOFF_MS_FIRST,
+            backoff_ms_max: limits::BACKOFF_MS_MAX,
+            backoff_jitter_percent: u64::from(limits::BACKOFF_JITTER_PERCENT),
+            producer_window: limits::PRODUCER_WINDOW as u32,
+            producer_idle_ms: limits::PRODUCER_IDLE_MS,
+            resume_grace_ms: self.resume_grace_ms,
+            memory_bytes_max: self.memory_bytes_max,
+            upload_bytes_max: limits::UPLOAD_BYTES_MAX,
+            body_bytes_max: limits::BODY_BYTES_MAX,
+            stats_queues_max: STATS_QUEUES_MAX,
+            delivery_jobs_max: DELIVERY_JOBS_MAX,
+        }
+    }
+}

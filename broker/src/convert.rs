@@ -1,0 +1,35 @@
+//! The one place that knows both the wire and the core: requests come in as frames and leave as
+//! commands, effects leave as frames.
+
+mod answer;
+mod request;
+
+pub(crate) use answer::{
+    DeliveredJob, FRAME_ROOM_BYTES, checkpoint_done, deliver, goodbye, part, peeked, pushed, simple,
+};
+pub(crate) use request::{Bad, Context, Converted, convert};
+
+use verteilt_core::Refusal;
+use verteilt_protocol::ErrorCode;
+
+/// The error code that stands for a refusal of the core.
+pub(crate) fn code_of(refusal: Refusal) -> ErrorCode {
+    match refusal {
+        Refusal::QueueUnknown => ErrorCode::QueueUnknown,
+        Refusal::QueueLimit => ErrorCode::QueueLimit,
+        Refusal::LeaseLost => ErrorCode::LeaseLost,
+        Refusal::SubscriptionUnknown => ErrorCode::SubscriptionUnknown,
+        Refusal::SubscriptionExists => ErrorCode::SubscriptionExists,
+        Refusal::SubscriptionLimit => ErrorCode::SubscriptionLimit,
+        Refusal::BadArgument => ErrorCode::BadArgument,
+        Refusal::SequenceTooOld => ErrorCode::SequenceTooOld,
+        Refusal::UploadUnknown => ErrorCode::UploadUnknown,
+        Refusal::UploadLimit => ErrorCode::UploadLimit,
+        Refusal::BodyTooLarge => ErrorCode::BodyTooLarge,
+        Refusal::MemoryFull => ErrorCode::MemoryFull,
+        Refusal::ShuttingDown => ErrorCode::ShuttingDown,
+        Refusal::Cancelled => ErrorCode::Cancelled,
+        Refusal::Busy => ErrorCode::Busy,
+        Refusal::Unsupported => ErrorCode::Unsupported,
+    }
+}

@@ -1,0 +1,107 @@
+//! What reaches the loop. Bytes on their way in are bounded by a budget that all connections share,
+//! so that the senders wait, not the memory.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use verteilt_core::{Command, ConnectionId, SessionId};
+
+use crate::net::Outbox;
+
+/// Messages that may wait; each is one read of a connection.
+const INBOX_MESSAGES: usize = 1024;
+/// Bytes that may wait in them.
+pub(crate) const INBOX_BYTES: usize = 32 * 1024 * 1024;
+
+/// One request of a connection.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The client's number for it.
+    pub correlation: u64,
+    /// What is asked.
+    pub command: Command,
+    /// Payload bytes that count against the push credit, given back with the answer.
+    pub push_bytes: u32,
+}
+
+/// What the loop is told.
+#[derive(Debug)]
+pub(crate) enum Inbound {
+    /// A handshake succeeded.
+    Open {
+        /// The new connection.
+        connection: ConnectionId,
+        /// Its session.
+        session: SessionId,
+        /// Where answers go.
+        outbox: Arc<Outbox>,
+    },
+    /// Requests, in the order in which they were sent.
+    Requests {
+        /// From where.
+        connection: ConnectionId,
+        /// For whom.
+        session: SessionId,
+        /// Everything that one read brought.
+        requests: Vec<Request>,
+        /// Given back when the requests have been decided.
+        permit: OwnedSemaphorePermit,
+    },
+    /// A slow peer has taken what waited for it.
+    Drained(ConnectionId),
+    /// The client said good-bye: it asks nothing more, but gets its answers.
+    Leaving(ConnectionId),
+    /// The connection is gone.
+    Closed(ConnectionId),
+    /// Somebody wants a checkpoint.
+    Checkpoint(ConnectionId, u64),
+    /// Stop: no new leases, and leave when the work in flight is done or this many milliseconds
+    /// have passed.
+    Stop(u64),
+}
+
+/// The way in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct EngineHandle {
+    sender: mpsc::Sender<Inbound>,
+    budget: Arc<Semaphore>,
+}
+
+impl EngineHandle {
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Inbound>) {
+        let (sender, receiver) = mpsc::channel(INBOX_MESSAGES);
+        (
+            Self {
+                sender,
+                budget: Arc::new(Semaphore::new(INBOX_BYTES)),
+            },
+            receiver,
+        )
+    }
+
+    /// Waits until `bytes` may be on their way in. `None` when the engine has stopped.
+    pub(crate) async fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes.clamp(1, INBOX_BYTES)).unwrap_or(u32::MAX);
+        Arc::clone(&self.budget)
+            .acquire_many_owned(bytes)
+            .await
+            .ok()
+    }
+
+    /// Hands something in; false when the engine has stopped.
+    pub(crate) async fn send(&self, inbound: Inbound) -> bool {
+        self.sender.send(inbound).await.is_ok()
+    }
+
+    /// Asks the loop to end without waiting for work in flight. Never blocks.
+    pub(crate) fn stop_now(&self) {
+        self.budget.close();
+        // A full inbox is read before long, and the loop sees the closed budget then.
+        let _ = self.sender.try_send(Inbound::Stop(0));
+    }
+
+    /// Whether [`Self::stop_now`] was called.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.budget.is_closed()
+    }
+}

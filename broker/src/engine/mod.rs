@@ -1,0 +1,33 @@
+//! One shard's loop: take everything that waits, decide it, append what follows to the journal in
+//! one batch, and once that is on disk tell everyone concerned.
+//!
+//! | file | what stands there |
+//! |---|---|
+//! | `step.rs` | [`Engine`]: the broker without threads, sockets and clocks; simulations drive this |
+//! | `batch.rs` | the journal batch that is being gathered |
+//! | `bodies.rs` | where each body lies: memory, journal or store |
+//! | `parcels.rs` | answers that wait for bodies to be read |
+//! | `peer.rs` | one connection as the loop sees it |
+//! | `streams.rs` | bodies too large for one frame |
+//! | `run.rs` | the loop that joins the engine to its threads and to connections |
+//! | `threads.rs` | the threads that may block: journal and loader |
+//! | `inbox.rs` | what reaches the loop, and the bound on it |
+
+mod batch;
+mod bodies;
+mod failure;
+mod inbox;
+mod parcels;
+mod peer;
+mod run;
+mod settings;
+mod step;
+mod streams;
+mod threads;
+
+pub(crate) use bodies::{Bodies, Found, Source};
+pub use failure::Failure;
+pub(crate) use inbox::{EngineHandle, Inbound, Request};
+pub(crate) use run::{EngineParts, run};
+pub(crate) use settings::Settings;
+pub(crate) use step::Engine;

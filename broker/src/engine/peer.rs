@@ -1,0 +1,218 @@
+//! One connection as the loop sees it, and the answers of a round that are told in one frame.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use verteilt_core::{Effect, JobId, SessionId};
+use verteilt_protocol::{FLAG_CUMULATIVE, FrameType, encode, encode_empty, wire};
+
+use super::bodies::{Bodies, Source};
+use super::parcels::Parcel;
+use super::streams::{Progress, Stream};
+use crate::convert::{self, DeliveredJob, FRAME_ROOM_BYTES};
+use crate::net::{OUTBOX_HIGH_BYTES, Outbox};
+
+/// Answers to pushes in one frame.
+const RESULTS_MAX: usize = 8_192;
+/// Credit is given back with the answers; without any, once this much is owed.
+const CREDIT_OWED_BYTES: u64 = 128 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) session: SessionId,
+    pub(super) outbox: Arc<Outbox>,
+    /// It gets no more work until it has taken what waits.
+    pub(super) held: bool,
+    /// Push credit to give back.
+    pub(super) credit_owed: u64,
+    results: Vec<wire::PushResult>,
+    settled_upto: u64,
+    streams: VecDeque<Stream>,
+}
+
+impl Peer {
+    pub(super) fn new(session: SessionId, outbox: Arc<Outbox>) -> Self {
+        Self {
+            session,
+            outbox,
+            held: false,
+            credit_owed: 0,
+            results: Vec::new(),
+            settled_upto: 0,
+            streams: VecDeque::new(),
+        }
+    }
+
+    /// An answer that needs no bodies. Those to pushes and settles are gathered.
+    pub(super) fn tell(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Pushed {
+                correlation,
+                first_id,
+                count,
+                duplicate,
+            } => {
+                let volatile = first_id.is_volatile();
+                let durability = if volatile {
+                    wire::Durability::Memory
+                } else {
+                    wire::Durability::Disk
+                };
+                self.results.push(wire::PushResult {
+                    correlation: *correlation,
+                    first_id: first_id.0,
+                    count: *count,
+                    durability: durability.into(),
+                    duplicate: *duplicate,
+                });
+            }
+            Effect::Settled {
+                correlation,
+                refused,
+            } if refused.is_empty() => {
+                self.settled_upto = self.settled_upto.max(*correlation);
+            }
+            other => self.outbox.append(|out| convert::simple(out, other)),
+        }
+    }
+
+    /// An answer with bodies. `false` if a body that must be there is missing.
+    pub(super) fn hand_out(&mut self, parcel: Parcel, is_held: impl Fn(usize) -> bool) -> bool {
+        match parcel.effect {
+            Effect::Deliver {
+                subscription,
+                correlation,
+                token,
+                jobs,
+            } => {
+                let mut delivered = Vec::with_capacity(jobs.len());
+                for (at, (delivery, body)) in jobs.into_iter().zip(parcel.bodies).enumerate() {
+                    let Some((header_length, bytes)) = body else {
+                        if is_held(at) {
+                            return false;
+                        }
+                        continue;
+                    };
+                    delivered.push(self.pack(delivery, header_length, bytes, token));
+                }
+                self.outbox.append(|out| {
+                    convert::deliver(out, subscription, correlation, token, &delivered);
+                });
+            }
+            Effect::Peeked { correlation, jobs } => {
+                let pairs = jobs.into_iter().zip(parcel.bodies);
+                let (jobs, bodies): (Vec<_>, Vec<_>) =
+                    pairs.filter_map(|(job, body)| Some((job, body?))).unzip();
+                self.outbox
+                    .append(|out| convert::peeked(out, correlation, &jobs, &bodies));
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn pack(
+        &mut self,
+        delivery: verteilt_core::Delivery,
+        header_length: u32,
+        bytes: bytes::Bytes,
+        token: u64,
+    ) -> DeliveredJob {
+        if delivery.parts.is_empty() && bytes.len() <= FRAME_ROOM_BYTES {
+            return DeliveredJob {
+                delivery,
+                header_length,
+                bytes,
+                to_come: 0,
+            };
+        }
+        let mut delivery = delivery;
+        let parts = std::mem::take(&mut delivery.parts);
+        let to_come = u64::from(delivery.length) - u64::from(header_length);
+        let last = bytes.slice(header_length as usize..);
+        self.streams
+            .push_back(Stream::new(delivery.id, token, parts, last, to_come));
+        let bytes = bytes.slice(..header_length as usize);
+        DeliveredJob {
+            delivery,
+            header_length,
+            bytes,
+            to_come,
+        }
+    }
+
+    /// Sends parts of large bodies while there is room; returns what has to be read first.
+    ///
+    /// # Errors
+    /// The job and lease token whose next part lies nowhere; its stream is given up.
+    pub(super) fn pump(&mut self, bodies: &Bodies) -> Result<Option<Source>, (JobId, u64)> {
+        while let Some(stream) = self.streams.front_mut() {
+            if self.outbox.is_closed() {
+                self.streams.clear();
+            } else if self.outbox.len() > OUTBOX_HIGH_BYTES {
+                return Ok(None);
+            } else {
+                let mut progress = Progress::Missing;
+                self.outbox
+                    .append(|out| progress = stream.go_on(out, bodies));
+                match progress {
+                    Progress::Sent => {}
+                    Progress::Ended => drop(self.streams.pop_front()),
+                    Progress::Needs(source) => return Ok(Some(source)),
+                    Progress::Missing if self.outbox.is_closed() => self.streams.clear(),
+                    Progress::Missing => {
+                        let lease = stream.lease();
+                        self.streams.pop_front();
+                        return Err(lease);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether parts of a large body are still to be sent.
+    pub(super) fn is_streaming(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
+    /// Ends a round: what was gathered is told.
+    pub(super) fn flush(&mut self, give_credit: bool) {
+        let settled = std::mem::take(&mut self.settled_upto);
+        let results = std::mem::take(&mut self.results);
+        let credit_due = give_credit
+            && (self.credit_owed >= CREDIT_OWED_BYTES
+                || (self.credit_owed > 0 && !results.is_empty()));
+        if settled == 0 && results.is_empty() && !credit_due {
+            return;
+        }
+        let credit = if credit_due {
+            std::mem::take(&mut self.credit_owed)
+        } else {
+            0
+        };
+        self.outbox.grant(credit);
+        self.outbox.append(|out| {
+            if settled > 0 {
+                encode_empty(out, FrameType::Ok, FLAG_CUMULATIVE, settled);
+            }
+            push_answers(out, results, credit);
+        });
+    }
+}
+
+fn push_answers(out: &mut BytesMut, mut results: Vec<wire::PushResult>, credit: u64) {
+    if results.is_empty() {
+        if credit > 0 {
+            let message = wire::PushCredit { bytes: credit };
+            encode(out, FrameType::PushCredit, 0, 0, &message, &[]);
+        }
+        return;
+    }
+    while results.len() > RESULTS_MAX {
+        let later = results.split_off(RESULTS_MAX);
+        convert::pushed(out, std::mem::replace(&mut results, later), 0);
+    }
+    convert::pushed(out, results, credit);
+}

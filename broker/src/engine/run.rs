@@ -1,0 +1,658 @@
+//! The loop that joins the engine to its threads and to the connections.
+//!
+//! One turn: wait for anything; take everything that waits; decide it; hand the batch to the
+//! journal if that is free; tell what has become durable. One wake-up a batch, not one a message.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use verteilt_core::{Caller, Command, ConnectionId, Effect, Lsn, Refusal};
+
+use super::failure::Failure;
+use super::inbox::{EngineHandle, Inbound};
+use super::parcels::{Parcel, Parcels};
+use super::peer::Peer;
+use super::settings::Settings;
+use super::step::Engine;
+use super::threads::{self, JournalTask, LoadError, Outcome, Worker};
+use crate::clock::Clock;
+use crate::convert;
+use crate::follower::{Follower, FollowerReport, FollowerTask};
+use crate::journal::{Journal, JournalLog};
+use crate::meters::Meters;
+use crate::net::{OUTBOX_HIGH_BYTES, Welcome};
+use crate::store::BlockReader;
+
+/// Payload that one round may bring, so that a batch stays well below what the journal takes.
+const ROUND_BYTES: usize = 4 * 1024 * 1024;
+/// While so much waits for the journal, nothing more is taken in.
+const GATHERED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Messages taken from the inbox in one go.
+const TAKEN_MAX: usize = 512;
+/// How often depths are counted for metrics, and the longest the loop sleeps.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What a loop is made of.
+pub(crate) struct EngineParts {
+    pub(crate) engine: Engine,
+    pub(crate) journal: Box<dyn Journal>,
+    pub(crate) follower: Follower,
+    pub(crate) blocks: BlockReader,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) welcome: Welcome,
+    pub(crate) handle: EngineHandle,
+    pub(crate) inbox: mpsc::Receiver<Inbound>,
+}
+
+struct Loop {
+    engine: Engine,
+    clock: Clock,
+    settings: Settings,
+    welcome: Welcome,
+    log: Arc<dyn JournalLog>,
+    journal: Worker<JournalTask>,
+    loader: Worker<Vec<super::Source>>,
+    follower: Worker<FollowerTask>,
+    peers: HashMap<ConnectionId, Peer>,
+    parcels: Parcels,
+    /// Connections that something was gathered for in this turn.
+    touched: Vec<ConnectionId>,
+    /// Taken from the inbox, not decided yet.
+    backlog: VecDeque<Inbound>,
+    /// Who said good-bye, and what has to be durable before their last answer.
+    leaving: Vec<(Lsn, ConnectionId)>,
+    appending: bool,
+    loading: bool,
+    /// The last batch is not sealed yet; since when it is quiet.
+    unsealed_since: Option<Instant>,
+    checkpoint: CheckpointState,
+    stopping: Option<Instant>,
+    counted: Instant,
+    meters: Meters,
+    handle: EngineHandle,
+    stop_follower: Arc<AtomicBool>,
+}
+
+/// Where the follower is.
+struct CheckpointState {
+    running: bool,
+    last: Instant,
+    /// Events up to here are in the store.
+    lsn: u64,
+    appended_bytes: u64,
+    /// Who waits for the one that is running, and for the one after it.
+    waiting: Vec<(ConnectionId, u64)>,
+    next: Vec<(ConnectionId, u64)>,
+}
+
+/// Runs until told to stop, or until something fails that cannot be gone on from.
+pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
+    let (outcome_sender, outcomes) = mpsc::channel(8);
+    let (report_sender, reports) = mpsc::channel(8);
+    let mut inbox = parts.inbox;
+    let stop_follower = parts.follower.stop_flag();
+    let (journal, follower, blocks) = (parts.journal, parts.follower, parts.blocks);
+    let threads = spawn(journal, follower, blocks, outcome_sender, report_sender)
+        .map_err(|_| Failure::ThreadGone("journal"))?;
+    let (clock, settings, welcome) = (parts.clock, parts.settings, parts.welcome);
+    let mut this = Loop::new(
+        parts.engine,
+        clock,
+        settings,
+        welcome,
+        threads,
+        (parts.handle, stop_follower),
+    );
+    let result = this.turn_until_stopped(&mut inbox, outcomes, reports).await;
+    this.close(result.as_ref().err());
+    result
+}
+
+type Threads = (
+    Arc<dyn JournalLog>,
+    Worker<JournalTask>,
+    Worker<Vec<super::Source>>,
+    Worker<FollowerTask>,
+);
+
+fn spawn(
+    journal: Box<dyn Journal>,
+    follower: Follower,
+    blocks: BlockReader,
+    outcomes: mpsc::Sender<Outcome>,
+    reports: mpsc::Sender<FollowerReport>,
+) -> std::io::Result<Threads> {
+    let log = journal.log();
+    let sender = outcomes.clone();
+    let journal = Worker::spawn("verteilt-journal", 2, move |tasks| {
+        threads::journal(journal, &tasks, &sender);
+    })?;
+    let shared = Arc::clone(&log);
+    let loader = Worker::spawn("verteilt-loader", 2, move |tasks| {
+        threads::load(&shared, &blocks, &tasks, &outcomes);
+    })?;
+    let follower = Worker::spawn("verteilt-follower", 4, move |tasks| {
+        follower.follow(&tasks, &reports);
+    })?;
+    Ok((log, journal, loader, follower))
+}
+
+impl Loop {
+    fn new(
+        engine: Engine,
+        clock: Clock,
+        settings: Settings,
+        welcome: Welcome,
+        (log, journal, loader, follower): Threads,
+        (handle, stop_follower): (EngineHandle, Arc<AtomicBool>),
+    ) -> Self {
+        let lsn = follower_lsn(&log, &engine);
+        Self {
+            engine,
+            clock,
+            settings,
+            welcome,
+            log,
+            journal,
+            loader,
+            follower,
+            peers: HashMap::new(),
+            parcels: Parcels::default(),
+            touched: Vec::new(),
+            backlog: VecDeque::new(),
+            leaving: Vec::new(),
+            appending: false,
+            loading: false,
+            unsealed_since: Some(Instant::now()),
+            checkpoint: CheckpointState {
+                running: false,
+                last: Instant::now(),
+                lsn,
+                appended_bytes: 0,
+                waiting: Vec::new(),
+                next: Vec::new(),
+            },
+            stopping: None,
+            counted: Instant::now(),
+            meters: Meters::new(),
+            handle,
+            stop_follower,
+        }
+    }
+
+    async fn turn_until_stopped(
+        &mut self,
+        inbox: &mut mpsc::Receiver<Inbound>,
+        mut outcomes: mpsc::Receiver<Outcome>,
+        mut reports: mpsc::Receiver<FollowerReport>,
+    ) -> Result<(), Failure> {
+        let mut taken = Vec::new();
+        let timer = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(timer);
+        loop {
+            let deadline = tokio::time::Instant::from_std(self.next_wake());
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            let open = self.backlog.is_empty();
+            tokio::select! {
+                biased;
+                outcome = outcomes.recv() => {
+                    self.outcome(outcome.ok_or(Failure::ThreadGone("journal"))?)?;
+                }
+                report = reports.recv() => {
+                    self.report(report.ok_or(Failure::ThreadGone("follower"))?)?;
+                }
+                count = inbox.recv_many(&mut taken, TAKEN_MAX), if open => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                    self.backlog.extend(taken.drain(..));
+                }
+                () = &mut timer => {}
+            }
+            while let Ok(outcome) = outcomes.try_recv() {
+                self.outcome(outcome)?;
+            }
+            self.decide();
+            self.submit()?;
+            self.tell()?;
+            self.count();
+            if self.handle.is_stopped() {
+                self.stopping = Some(Instant::now());
+            }
+            if self.may_leave() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.engine.gathered_bytes() < GATHERED_BYTES_MAX
+    }
+
+    /// Decides everything that waits, as far as a batch has room for it.
+    fn decide(&mut self) {
+        let now_ms = self.clock.now_ms();
+        loop {
+            let mut bytes = 0;
+            let mut commands = Vec::new();
+            let mut permits = Vec::new();
+            while bytes < ROUND_BYTES && self.has_room() {
+                let Some(inbound) = self.backlog.pop_front() else {
+                    break;
+                };
+                self.unpack(inbound, &mut commands, &mut bytes, &mut permits);
+            }
+            self.meters.round(commands.len());
+            self.engine.step(now_ms, commands);
+            for (lsn, _) in self
+                .leaving
+                .iter_mut()
+                .rev()
+                .take_while(|(lsn, _)| *lsn == Lsn::MAX)
+            {
+                *lsn = self.engine.shard().lsn();
+            }
+            if self.backlog.is_empty() || !self.has_room() {
+                return;
+            }
+        }
+    }
+
+    fn unpack(
+        &mut self,
+        inbound: Inbound,
+        commands: &mut Vec<(Caller, Command)>,
+        bytes: &mut usize,
+        permits: &mut Vec<tokio::sync::OwnedSemaphorePermit>,
+    ) {
+        match inbound {
+            Inbound::Open {
+                connection,
+                session,
+                outbox,
+            } => {
+                self.peers.insert(connection, Peer::new(session, outbox));
+                let caller = Caller {
+                    connection,
+                    session,
+                    correlation: 0,
+                };
+                commands.push((caller, Command::Connect));
+            }
+            Inbound::Requests {
+                connection,
+                session,
+                requests,
+                permit,
+            } => {
+                *bytes += permit.num_permits();
+                permits.push(permit);
+                let overfull = self.is_overfull();
+                let Some(peer) = self.peers.get_mut(&connection) else {
+                    return;
+                };
+                for request in requests {
+                    peer.credit_owed += u64::from(request.push_bytes);
+                    let refuse = overfull && request.push_bytes > 0;
+                    let command = if refuse {
+                        Command::Refuse(Refusal::Busy)
+                    } else {
+                        request.command
+                    };
+                    let correlation = request.correlation;
+                    commands.push((
+                        Caller {
+                            connection,
+                            session,
+                            correlation,
+                        },
+                        command,
+                    ));
+                }
+                self.touched.push(connection);
+            }
+            Inbound::Drained(connection) => {
+                let Some(peer) = self.peers.get_mut(&connection) else {
+                    return;
+                };
+                self.touched.push(connection);
+                if peer.held {
+                    peer.held = false;
+                    let caller = Caller {
+                        connection,
+                        session: peer.session,
+                        correlation: 0,
+                    };
+                    commands.push((caller, Command::Hold(false)));
+                }
+            }
+            Inbound::Leaving(connection) => {
+                let Some(peer) = self.peers.get(&connection) else {
+                    return;
+                };
+                let caller = Caller {
+                    connection,
+                    session: peer.session,
+                    correlation: 0,
+                };
+                commands.push((caller, Command::Disconnect));
+                self.leaving.push((Lsn::MAX, connection));
+            }
+            Inbound::Closed(connection) => {
+                self.parcels.forget(connection);
+                if let Some(peer) = self.peers.remove(&connection) {
+                    let caller = Caller {
+                        connection,
+                        session: peer.session,
+                        correlation: 0,
+                    };
+                    commands.push((caller, Command::Disconnect));
+                }
+            }
+            Inbound::Checkpoint(connection, correlation) => {
+                self.checkpoint.next.push((connection, correlation));
+            }
+            Inbound::Stop(grace_ms) => {
+                self.stopping
+                    .get_or_insert(Instant::now() + Duration::from_millis(grace_ms));
+                let nobody = Caller {
+                    connection: ConnectionId(0),
+                    session: verteilt_core::SessionId(0),
+                    correlation: 0,
+                };
+                commands.push((nobody, Command::Drain));
+            }
+        }
+    }
+
+    /// Gives the journal, the loader and the follower their next task.
+    fn submit(&mut self) -> Result<(), Failure> {
+        if !self.appending {
+            if let Some(batch) = self.engine.take_batch() {
+                self.checkpoint.appended_bytes += batch.payload.len() as u64;
+                self.unsealed_since = None;
+                self.give_journal(JournalTask::Append(batch))?;
+            } else if self
+                .unsealed_since
+                .is_some_and(|since| since.elapsed() >= self.settings.seal_after)
+            {
+                self.unsealed_since = None;
+                self.give_journal(JournalTask::Seal)?;
+            }
+        }
+        if !self.loading && !self.parcels.wanted.is_empty() {
+            self.loading = true;
+            if !self.loader.give(std::mem::take(&mut self.parcels.wanted)) {
+                return Err(Failure::ThreadGone("loader"));
+            }
+        }
+        if self.wants_checkpoint() {
+            self.checkpoint.running = true;
+            self.checkpoint.appended_bytes = 0;
+            self.checkpoint.waiting = std::mem::take(&mut self.checkpoint.next);
+            if !self.follower.give(FollowerTask::Checkpoint) {
+                return Err(Failure::ThreadGone("follower"));
+            }
+        }
+        Ok(())
+    }
+
+    fn give_journal(&mut self, task: JournalTask) -> Result<(), Failure> {
+        self.appending = true;
+        if self.journal.give(task) {
+            Ok(())
+        } else {
+            Err(Failure::ThreadGone("journal"))
+        }
+    }
+
+    fn wants_checkpoint(&self) -> bool {
+        let state = &self.checkpoint;
+        if state.running {
+            return false;
+        }
+        let durable = self.log.durable_lsn(0);
+        let due = state.last.elapsed() >= self.settings.checkpoint_interval;
+        !state.next.is_empty()
+            || state.appended_bytes >= self.settings.checkpoint_bytes
+            || (due && durable > state.lsn)
+    }
+
+    fn outcome(&mut self, outcome: Outcome) -> Result<(), Failure> {
+        match outcome {
+            Outcome::Appended(place) => {
+                self.appending = false;
+                self.unsealed_since = Some(Instant::now());
+                self.engine.durable(place);
+            }
+            Outcome::Sealed => self.appending = false,
+            Outcome::JournalFailed(error) => return Err(error.into()),
+            Outcome::Loaded(all) => {
+                self.loading = false;
+                for (source, loaded) in all {
+                    match loaded {
+                        Ok(loaded) => {
+                            let complete = self.parcels.loaded(source, &loaded);
+                            self.engine.bodies.add_loaded(source, loaded);
+                            self.hand_out(complete)?;
+                        }
+                        Err(LoadError::Moved) => {
+                            // A checkpoint moved it; its report is here or on its way.
+                            let bodies = &self.engine.bodies;
+                            let complete = self.parcels.look_again(source, bodies);
+                            self.hand_out(complete)?;
+                        }
+                        Err(LoadError::Journal(error)) => return Err(error.into()),
+                        Err(LoadError::Store(error)) => return Err(error.into()),
+                        Err(LoadError::Codec(error)) => return Err(error.into()),
+                    }
+                }
+                self.touch_streams();
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, report: FollowerReport) -> Result<(), Failure> {
+        match report {
+            FollowerReport::Written { lsn, blocks } => {
+                self.engine.bodies.install(lsn, blocks);
+                self.checkpoint.lsn = lsn;
+                self.touch_streams();
+                if !self.follower.give(FollowerTask::Trim(lsn)) {
+                    return Err(Failure::ThreadGone("follower"));
+                }
+            }
+            FollowerReport::Trimmed { lsn } => {
+                self.checkpoint.running = false;
+                self.checkpoint.last = Instant::now();
+                for (connection, correlation) in std::mem::take(&mut self.checkpoint.waiting) {
+                    if let Some(peer) = self.peers.get(&connection) {
+                        peer.outbox
+                            .append(|out| convert::checkpoint_done(out, correlation, lsn));
+                    }
+                }
+                // Pushes may have been held until now.
+                self.touched.extend(self.peers.keys().copied());
+            }
+            FollowerReport::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Tells everything that has become durable.
+    fn tell(&mut self) -> Result<(), Failure> {
+        let effects: Vec<_> = self.engine.released().collect();
+        for addressed in effects {
+            let to = addressed.to;
+            let Some(peer) = self.peers.get_mut(&to) else {
+                continue;
+            };
+            self.meters.effect(&addressed.effect);
+            match addressed.effect {
+                Effect::Deliver { .. } | Effect::Peeked { .. } => {
+                    let packed = self.parcels.pack(to, addressed.effect, &self.engine.bodies);
+                    if let Some(parcel) = packed {
+                        self.hand_out(vec![(to, parcel)])?;
+                    }
+                }
+                Effect::Connected { leases_held } => {
+                    let epoch = self.engine.shard().epoch();
+                    peer.outbox
+                        .append(|out| self.welcome.put(out, epoch, leases_held));
+                }
+                Effect::Replaced => {
+                    peer.tell(&addressed.effect);
+                    peer.outbox.close();
+                }
+                other => peer.tell(&other),
+            }
+            self.touched.push(to);
+        }
+        self.flush()?;
+        let durable = self.engine.durable_lsn();
+        let answered = self.leaving.partition_point(|(lsn, _)| *lsn <= durable);
+        for (_, connection) in self.leaving.drain(..answered) {
+            self.parcels.forget(connection);
+            if let Some(peer) = self.peers.remove(&connection) {
+                peer.outbox.close();
+            }
+        }
+        Ok(())
+    }
+
+    fn hand_out(&mut self, parcels: Vec<(ConnectionId, Parcel)>) -> Result<(), Failure> {
+        for (to, parcel) in parcels {
+            let Some(peer) = self.peers.get_mut(&to) else {
+                continue;
+            };
+            let shard = self.engine.shard();
+            let token = match &parcel.effect {
+                Effect::Deliver { token, .. } => *token,
+                _ => 0,
+            };
+            let ids = parcel.ids.clone();
+            let holds = |at: usize| {
+                let lease = shard.job(ids[at]).and_then(verteilt_core::Job::lease);
+                lease.is_some_and(|lease| lease.token == token)
+            };
+            if !peer.hand_out(parcel, holds) {
+                let lost = ids.first().map_or(0, |id| id.0);
+                return Err(Failure::BodyMissing(lost));
+            }
+            self.touched.push(to);
+        }
+        Ok(())
+    }
+
+    /// Ends the turn for everyone something was gathered for.
+    fn flush(&mut self) -> Result<(), Failure> {
+        let give_credit = self.log.used_bytes() <= self.settings.journal_bytes_max;
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        let mut holds = Vec::new();
+        for connection in touched.drain(..) {
+            let Some(peer) = self.peers.get_mut(&connection) else {
+                continue;
+            };
+            peer.flush(give_credit);
+            match peer.pump(&self.engine.bodies) {
+                Ok(Some(source)) => self.parcels.want(source),
+                Ok(None) => {}
+                Err((id, token)) => {
+                    let lease = self
+                        .engine
+                        .shard()
+                        .job(id)
+                        .and_then(verteilt_core::Job::lease);
+                    if lease.is_some_and(|lease| lease.token == token) {
+                        return Err(Failure::BodyMissing(id.0));
+                    }
+                }
+            }
+            if !peer.held && peer.outbox.len() > OUTBOX_HIGH_BYTES {
+                peer.held = true;
+                let caller = Caller {
+                    connection,
+                    session: peer.session,
+                    correlation: 0,
+                };
+                holds.push((caller, Command::Hold(true)));
+            }
+        }
+        self.touched = touched;
+        if !holds.is_empty() {
+            self.engine.step(self.clock.now_ms(), holds);
+        }
+        Ok(())
+    }
+
+    fn touch_streams(&mut self) {
+        let streaming = self.peers.iter().filter(|(_, peer)| peer.is_streaming());
+        self.touched
+            .extend(streaming.map(|(connection, _)| *connection));
+    }
+
+    /// Beyond the point where holding credit should have stopped pushes, they are refused.
+    fn is_overfull(&self) -> bool {
+        self.log.used_bytes() > self.settings.journal_bytes_max / 4 * 5
+    }
+
+    fn next_wake(&self) -> Instant {
+        let mut wake = Instant::now() + IDLE;
+        if let Some(at_ms) = self.engine.next_deadline() {
+            wake = wake.min(self.clock.instant_of(at_ms));
+        }
+        if let Some(since) = self.unsealed_since.filter(|_| !self.appending) {
+            wake = wake.min(since + self.settings.seal_after);
+        }
+        if let Some(until) = self.stopping {
+            wake = wake.min(until);
+        }
+        wake
+    }
+
+    fn count(&mut self) {
+        if self.counted.elapsed() >= IDLE {
+            self.counted = Instant::now();
+            let cached_bytes = self.engine.bodies.cached_bytes();
+            self.meters
+                .depths(self.engine.shard(), cached_bytes, self.checkpoint.lsn);
+        }
+    }
+
+    fn may_leave(&self) -> bool {
+        let Some(until) = self.stopping else {
+            return false;
+        };
+        let finished = self.engine.shard().leased_len() == 0 || Instant::now() >= until;
+        finished && self.engine.is_settled() && !self.appending
+    }
+
+    /// Says good-bye, ends the threads; the journal is closed by its own.
+    fn close(&mut self, failure: Option<&Failure>) {
+        for peer in self.peers.values() {
+            peer.outbox
+                .append(|out| convert::goodbye(out, failure.map(ToString::to_string)));
+            peer.outbox.close();
+        }
+        self.peers.clear();
+        self.stop_follower.store(true, Ordering::Relaxed);
+        self.follower.end();
+        self.loader.end();
+        self.journal.end();
+    }
+}
+
+/// Nothing was checkpointed since the start; what the journal holds may be checkpointed when due.
+fn follower_lsn(log: &Arc<dyn JournalLog>, engine: &Engine) -> Lsn {
+    log.first_lsn(0)
+        .map_or(engine.shard().lsn(), |first| first.saturating_sub(1))
+}

@@ -1,0 +1,16 @@
+//! What the loop is told about its bounds.
+
+use std::time::Duration;
+
+/// Bounds and times of the loop.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The journal may hold this much before pushes are held.
+    pub(crate) journal_bytes_max: u64,
+    /// A checkpoint begins when so much has been appended since the last one,
+    pub(crate) checkpoint_bytes: u64,
+    /// or when so much time has passed and there is something new.
+    pub(crate) checkpoint_interval: Duration,
+    /// After so much quiet the last batch is sealed.
+    pub(crate) seal_after: Duration,
+}

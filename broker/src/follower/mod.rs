@@ -1,0 +1,230 @@
+//! The follower: reads durable batches beside the engine and brings what survives into the store.
+//!
+//! It has its own copy of the small state and applies the same events with the same code, so it
+//! never touches the engine's memory. A job that was pushed, run and acknowledged between two
+//! checkpoints is netted out and never reaches the store. A checkpoint is exact at one LSN.
+//!
+//! | file | what stands there |
+//! |---|---|
+//! | `mod.rs` | the thread's loop, and one checkpoint from end to end |
+//! | `window.rs` | the jobs that the events of one checkpoint touch |
+//! | `pages.rs` | the records of changed jobs, written anew |
+//! | `blocks.rs` | bodies copied out of the journal, worn blocks rewritten |
+
+mod blocks;
+mod pages;
+mod window;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use tokio::sync::mpsc;
+use verteilt_core::{Event, EventReader, JobId, Ledger, Lsn, Millis, record};
+
+use self::blocks::Births;
+use self::window::Window;
+use crate::engine::Failure;
+use crate::journal::JournalLog;
+use crate::store::{BlockMeta, BlockReader, Catalog, PageMeta, StoreError};
+
+/// What the follower is asked to do.
+#[derive(Debug)]
+pub(crate) enum FollowerTask {
+    /// Bring the store up to what is durable now.
+    Checkpoint,
+    /// Nobody looks into the journal up to here any more.
+    Trim(Lsn),
+}
+
+/// What the follower says.
+#[derive(Debug)]
+pub(crate) enum FollowerReport {
+    /// A checkpoint is on disk; bodies up to its LSN are in these blocks.
+    Written {
+        /// Its LSN.
+        lsn: Lsn,
+        /// All blocks, in the order of ids.
+        blocks: Arc<[BlockMeta]>,
+    },
+    /// The journal was trimmed.
+    Trimmed {
+        /// Up to here.
+        lsn: Lsn,
+    },
+    /// Nothing can be written any more.
+    Failed(Failure),
+}
+
+/// The follower of one shard.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    shard: u16,
+    log: Arc<dyn JournalLog>,
+    catalog: Catalog,
+    reader: BlockReader,
+    ledger: Ledger,
+    lsn: Lsn,
+    now_ms: Millis,
+    pages: Vec<PageMeta>,
+    blocks: Vec<BlockMeta>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Follower {
+    /// Goes on from a checkpoint; without one from an empty ledger and LSN 0.
+    pub(crate) fn new(
+        shard: u16,
+        log: Arc<dyn JournalLog>,
+        catalog: Catalog,
+        ledger: Ledger,
+        (lsn, now_ms): (Lsn, Millis),
+        (pages, blocks): (Vec<PageMeta>, Vec<BlockMeta>),
+    ) -> Self {
+        let reader = catalog.reader();
+        let stop = Arc::default();
+        Self {
+            shard,
+            log,
+            catalog,
+            reader,
+            ledger,
+            lsn,
+            now_ms,
+            pages,
+            blocks,
+            stop,
+        }
+    }
+
+    /// Set to make a checkpoint that is being written give up; the one before stays in force.
+    pub(crate) fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Works until the tasks end or something fails.
+    pub(crate) fn follow(
+        mut self,
+        tasks: &Receiver<FollowerTask>,
+        reports: &mpsc::Sender<FollowerReport>,
+    ) {
+        step_back();
+        while let Ok(task) = tasks.recv() {
+            let report = match task {
+                FollowerTask::Checkpoint => self.checkpoint().map(|()| FollowerReport::Written {
+                    lsn: self.lsn,
+                    blocks: self.blocks.clone().into(),
+                }),
+                FollowerTask::Trim(lsn) => {
+                    let trimmed = self.log.trim(self.shard, lsn).map_err(Failure::from);
+                    trimmed.map(|()| FollowerReport::Trimmed { lsn })
+                }
+            };
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let report = report.unwrap_or_else(FollowerReport::Failed);
+            if reports.blocking_send(report).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Brings the store up to what is durable when it begins.
+    ///
+    /// # Errors
+    /// Of the journal and the store; all final.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        let until = self.log.durable_lsn(self.shard);
+        if until <= self.lsn {
+            return Ok(());
+        }
+        let fresh_from = self.ledger.next_id();
+        let mut window = Window::new(&self.pages, self.reader.clone());
+        let (births, lsn) = self.read_events(&mut window, until)?;
+        window.load_small_tail()?;
+
+        let parts = self.ledger.parts();
+        let mut writer = self.catalog.begin();
+        let mut blocks = std::mem::take(&mut self.blocks);
+        blocks::settle_losses(&mut blocks, window.gone(), fresh_from);
+        let stop = &self.stop;
+        self.blocks = blocks::write(
+            &mut writer,
+            &self.reader,
+            blocks,
+            &births,
+            self.log.as_ref(),
+            |id| window.is_alive(id, &parts),
+            || stop.load(Ordering::Relaxed),
+        )?;
+        self.pages = pages::write(&mut writer, window)?;
+        let mut ledger = BytesMut::new();
+        record::put_ledger(&mut ledger, &self.ledger);
+        let summary = writer.commit(lsn, self.now_ms, &ledger)?;
+        self.lsn = lsn;
+        metrics::histogram!("verteilt_checkpoint_seconds").record(began.elapsed().as_secs_f64());
+        metrics::counter!("verteilt_checkpoint_bytes_total").increment(summary.written_bytes);
+        tracing::debug!(lsn, bytes = summary.written_bytes, "checkpoint written");
+        Ok(())
+    }
+
+    fn read_events(&mut self, window: &mut Window, until: Lsn) -> Result<(Births, Lsn), Failure> {
+        let mut births = Births::default();
+        let mut lsn = self.lsn;
+        while lsn < until && !self.stop.load(Ordering::Relaxed) {
+            let Some((batch, place)) = self.log.next(self.shard, lsn)? else {
+                break;
+            };
+            let last_lsn = batch.last_lsn();
+            let mut ids: Option<(JobId, JobId)> = None;
+            for event in EventReader::new(batch.payload, batch.first_lsn, batch.time_ms) {
+                let (event_lsn, now_ms, event) = event?;
+                if event_lsn <= lsn {
+                    continue;
+                }
+                self.now_ms = self.now_ms.max(now_ms);
+                if let Some((first, last)) = bodies_of(&event) {
+                    ids = Some((ids.map_or(first, |(first, _)| first), last));
+                }
+                window.load(&event.named_jobs())?;
+                window.lose_parts(&self.ledger.parts_freed_by(&event));
+                self.ledger.apply(window, &event, self.now_ms);
+            }
+            if let Some((first_id, last_id)) = ids {
+                births.add(place, first_id, last_id);
+            }
+            lsn = last_lsn;
+        }
+        Ok((births, lsn))
+    }
+}
+
+fn bodies_of(event: &Event) -> Option<(JobId, JobId)> {
+    match event {
+        Event::Pushed(pushed) => {
+            let last = pushed.first_id.0 + pushed.count() as u64 - 1;
+            Some((pushed.first_id, JobId(last)))
+        }
+        Event::PartStored { id, .. } => Some((*id, *id)),
+        _ => None,
+    }
+}
+
+/// The follower takes the time that nobody else needs.
+fn step_back() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), 10) {
+        tracing::debug!(%error, "the follower runs at normal priority");
+    }
+}
+
+/// Whether giving up was asked for; the checkpoint before stays in force.
+fn stopped() -> StoreError {
+    StoreError::Refused {
+        reason: "the broker is stopping",
+    }
+}

@@ -1,0 +1,195 @@
+//! Every system call of the journal that touches the disk, in one place: so that every error names
+//! its file, and so that tests can make any one of them fail or record them all.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use super::JournalError;
+#[cfg(test)]
+use super::tests::hook::{DiskHook, DiskOperation};
+
+/// The disk. In production nothing but the file system; in tests it may carry a hook.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Disk {
+    #[cfg(test)]
+    pub(super) hook: Option<std::sync::Arc<dyn DiskHook>>,
+}
+
+impl Disk {
+    /// Creates a file that must not exist yet.
+    pub(super) fn create(&self, path: &Path) -> Result<DiskFile, JournalError> {
+        #[cfg(test)]
+        self.ask(&DiskOperation::Create(path), path, "create")?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        self.open_with(&options, path, "create")
+    }
+
+    /// Opens an existing file for reading and writing.
+    pub(super) fn open(&self, path: &Path) -> Result<DiskFile, JournalError> {
+        self.open_with(OpenOptions::new().read(true).write(true), path, "open")
+    }
+
+    fn open_with(
+        &self,
+        options: &OpenOptions,
+        path: &Path,
+        op: &'static str,
+    ) -> Result<DiskFile, JournalError> {
+        let file = options
+            .open(path)
+            .map_err(|source| refused(path, op, source))?;
+        Ok(DiskFile {
+            file,
+            path: path.to_owned(),
+            disk: self.clone(),
+        })
+    }
+
+    /// Renames within a folder; durable after [`Disk::sync_folder`].
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), JournalError> {
+        #[cfg(test)]
+        self.ask(&DiskOperation::Rename(from, to), from, "rename")?;
+        fs::rename(from, to).map_err(|source| refused(from, "rename", source))
+    }
+
+    /// Deletes a file; durable after [`Disk::sync_folder`].
+    pub(super) fn remove(&self, path: &Path) -> Result<(), JournalError> {
+        #[cfg(test)]
+        self.ask(&DiskOperation::Remove(path), path, "delete")?;
+        fs::remove_file(path).map_err(|source| refused(path, "delete", source))
+    }
+
+    /// Makes created, renamed and deleted names durable.
+    pub(super) fn sync_folder(&self, folder: &Path) -> Result<(), JournalError> {
+        #[cfg(test)]
+        self.ask(&DiskOperation::SyncFolder, folder, "sync")?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| refused(folder, "sync", source))
+    }
+
+    /// Makes a folder and its parents, durably.
+    pub(super) fn create_folder(&self, folder: &Path) -> Result<(), JournalError> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        let parent = match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        self.create_folder(parent)?;
+        fs::create_dir(folder).map_err(|source| refused(folder, "create", source))?;
+        self.sync_folder(parent)
+    }
+
+    /// The names in a folder, in no order. Names that are not text are nothing of ours.
+    pub(super) fn names(&self, folder: &Path) -> Result<Vec<String>, JournalError> {
+        let listing = fs::read_dir(folder).map_err(|source| refused(folder, "list", source))?;
+        let mut names = Vec::new();
+        for entry in listing {
+            let entry = entry.map_err(|source| refused(folder, "list", source))?;
+            names.extend(entry.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    #[cfg(test)]
+    fn ask(
+        &self,
+        operation: &DiskOperation<'_>,
+        path: &Path,
+        op: &'static str,
+    ) -> Result<(), JournalError> {
+        match &self.hook {
+            Some(hook) => hook
+                .before(operation)
+                .map_err(|source| refused(path, op, source)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One open file.
+#[derive(Debug)]
+pub(super) struct DiskFile {
+    file: File,
+    path: PathBuf,
+    #[cfg_attr(not(test), allow(dead_code))]
+    disk: Disk,
+}
+
+impl DiskFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Follows a rename.
+    pub(super) fn renamed(self, path: PathBuf) -> Self {
+        Self { path, ..self }
+    }
+
+    /// Writes all of `bytes`: one `pwrite` unless the kernel takes fewer.
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), JournalError> {
+        #[cfg(test)]
+        self.disk.ask(
+            &DiskOperation::Write(&self.path, offset, bytes),
+            &self.path,
+            "write",
+        )?;
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|source| self.refused("write", source))
+    }
+
+    /// `fdatasync`: what was written is on the disk, and the size if it changed.
+    pub(super) fn sync(&self) -> Result<(), JournalError> {
+        #[cfg(test)]
+        self.disk
+            .ask(&DiskOperation::Sync(&self.path), &self.path, "sync")?;
+        self.file
+            .sync_data()
+            .map_err(|source| self.refused("sync", source))
+    }
+
+    pub(super) fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<(), JournalError> {
+        self.file
+            .read_exact_at(bytes, offset)
+            .map_err(|source| self.refused("read", source))
+    }
+
+    pub(super) fn length(&self) -> Result<u64, JournalError> {
+        let metadata = self
+            .file
+            .metadata()
+            .map_err(|source| self.refused("inspect", source))?;
+        Ok(metadata.len())
+    }
+
+    fn refused(&self, op: &'static str, source: io::Error) -> JournalError {
+        refused(&self.path, op, source)
+    }
+}
+
+fn refused(path: &Path, op: &'static str, source: io::Error) -> JournalError {
+    JournalError::Io {
+        path: path.to_owned(),
+        op,
+        source,
+    }
+}
+
+/// True when the disk had no room, which may pass, unlike every other error.
+pub(super) fn is_full(error: &JournalError) -> bool {
+    matches!(
+        error,
+        JournalError::Io { source, .. } if matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    )
+}

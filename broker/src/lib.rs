@@ -1,0 +1,36 @@
+//! The broker of Verteilt as a library: durable job queues behind a binary protocol.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use verteilt_broker::{Broker, BrokerConfig};
+//!
+//! let broker = Broker::start(BrokerConfig::new("data", "127.0.0.1:0".parse()?))?;
+//! println!("listening on {}", broker.local_addr());
+//! broker.stop(std::time::Duration::from_secs(10)).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Work goes `net` -> `engine` -> `journal` and back; beside it the `follower` brings what survives
+//! into the `store`. Only `convert` knows both the wire and the core.
+//!
+//! The crate defines the C symbol `sync_file_range` for the whole process, so that sled's flush is a
+//! real fdatasync; build without the feature `honest-sled-sync` where that is not wanted.
+
+mod broker;
+mod clock;
+mod config;
+mod convert;
+mod engine;
+mod error;
+mod folder;
+mod follower;
+pub mod journal;
+mod meters;
+mod net;
+mod recovery;
+pub mod store;
+
+pub use broker::{Broker, BrokerFailure, Health};
+pub use config::BrokerConfig;
+pub use engine::Failure;
+pub use error::StartError;

@@ -1,0 +1,89 @@
+//! Numbers of the loop for Prometheus. Handles are looked up once; counting is then an addition.
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use verteilt_core::{Effect, Shard};
+
+/// Queues that get gauges of their own; more would make every scrape long.
+const QUEUES_MAX: usize = 1_000;
+
+pub(crate) struct Meters {
+    rounds: Counter,
+    requests: Counter,
+    round_requests: Histogram,
+    pushed: Counter,
+    delivered: Counter,
+    settled: Counter,
+    refused: Counter,
+    jobs: Gauge,
+    leased: Gauge,
+    cached: Gauge,
+    lag: Gauge,
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        Self {
+            rounds: counter!("verteilt_rounds_total"),
+            requests: counter!("verteilt_requests_total"),
+            round_requests: histogram!("verteilt_round_requests"),
+            pushed: counter!("verteilt_jobs_pushed_total"),
+            delivered: counter!("verteilt_jobs_delivered_total"),
+            settled: counter!("verteilt_settles_total"),
+            refused: counter!("verteilt_requests_refused_total"),
+            jobs: gauge!("verteilt_jobs"),
+            leased: gauge!("verteilt_jobs_leased"),
+            cached: gauge!("verteilt_body_cache_bytes"),
+            lag: gauge!("verteilt_checkpoint_lag_events"),
+        }
+    }
+
+    pub(crate) fn round(&self, requests: usize) {
+        if requests > 0 {
+            self.rounds.increment(1);
+            self.requests.increment(requests as u64);
+            self.round_requests.record(requests as f64);
+        }
+    }
+
+    pub(crate) fn effect(&self, effect: &Effect) {
+        match effect {
+            Effect::Pushed {
+                count,
+                duplicate: false,
+                ..
+            } => {
+                self.pushed.increment(u64::from(*count));
+            }
+            Effect::Deliver { jobs, .. } => self.delivered.increment(jobs.len() as u64),
+            Effect::Settled { .. } => self.settled.increment(1),
+            Effect::Refused { .. } => self.refused.increment(1),
+            _ => {}
+        }
+    }
+
+    /// Depths, once a second.
+    pub(crate) fn depths(&self, shard: &Shard, cached_bytes: usize, checkpoint_lsn: u64) {
+        self.jobs.set(shard.jobs_len() as f64);
+        self.leased.set(shard.leased_len() as f64);
+        self.cached.set(cached_bytes as f64);
+        self.lag
+            .set(shard.lsn().saturating_sub(checkpoint_lsn) as f64);
+        for (namespace, stats) in shard.all_stats().into_iter().take(QUEUES_MAX) {
+            let states = [
+                ("scheduled", stats.scheduled),
+                ("ready", stats.ready),
+                ("leased", stats.leased),
+                ("failed", stats.failed),
+                ("dead", stats.dead),
+            ];
+            for (state, jobs) in states {
+                let labels = [
+                    ("namespace", namespace.clone()),
+                    ("queue", stats.queue.clone()),
+                    ("state", state.to_owned()),
+                ];
+                gauge!("verteilt_queue_jobs", &labels).set(jobs as f64);
+            }
+        }
+    }
+}

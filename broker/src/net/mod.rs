@@ -1,0 +1,19 @@
+//! Connections: accept, handshake, read, write. Knows the engine's way in, nothing below it.
+//!
+//! | file | what stands there |
+//! |---|---|
+//! | `listener.rs` | accepts connections and bounds their number |
+//! | `connection.rs` | one connection from its first byte to its last |
+//! | `handshake.rs` | HELLO and WELCOME |
+//! | `outbox.rs` | what waits to be written to one connection |
+
+mod connection;
+mod handshake;
+mod listener;
+mod outbox;
+
+pub(crate) use connection::Gate;
+pub(crate) use handshake::Welcome;
+pub(crate) use listener::listen;
+pub(crate) use outbox::OUTBOX_HIGH_BYTES;
+pub(crate) use outbox::Outbox;

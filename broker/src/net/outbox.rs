@@ -1,0 +1,131 @@
+//! What waits to be written to one connection: one growing buffer, taken whole by the writer.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Above this the connection gets no more work and its requests are not read.
+pub(crate) const OUTBOX_HIGH_BYTES: usize = 1024 * 1024;
+/// Below this it goes on.
+pub(crate) const OUTBOX_LOW_BYTES: usize = 256 * 1024;
+/// A peer that takes nothing for this long is given up.
+pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+/// A buffer that grew beyond this is given back after use.
+const BUFFER_KEPT_BYTES: usize = 64 * 1024;
+
+#[derive(Debug, Default)]
+struct Waiting {
+    buffer: BytesMut,
+    /// Taken by the writer, not yet with the kernel.
+    writing_bytes: usize,
+    closed: bool,
+}
+
+/// Shared by those who answer and the one task that writes.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: Mutex<Waiting>,
+    filled: Notify,
+    drained: Notify,
+    push_credit: AtomicI64,
+}
+
+impl Outbox {
+    /// For a client that may push so many bytes before it is granted more.
+    pub(crate) fn new(push_credit: u64) -> Self {
+        let outbox = Self::default();
+        outbox.grant(push_credit);
+        outbox
+    }
+
+    /// The client may push more.
+    pub(crate) fn grant(&self, bytes: u64) {
+        self.push_credit.fetch_add(bytes as i64, Ordering::Relaxed);
+    }
+
+    /// The client pushed; false if it had no credit left for it. One frame may overdraw it.
+    pub(crate) fn spend(&self, bytes: u32) -> bool {
+        self.push_credit
+            .fetch_sub(i64::from(bytes), Ordering::Relaxed)
+            > 0
+    }
+
+    /// Appends frames and wakes the writer. What comes after [`Self::close`] is dropped.
+    pub(crate) fn append(&self, frames: impl FnOnce(&mut BytesMut)) {
+        let mut waiting = self.waiting.lock();
+        if waiting.closed {
+            return;
+        }
+        let was_empty = waiting.buffer.is_empty();
+        frames(&mut waiting.buffer);
+        let wake = was_empty && !waiting.buffer.is_empty();
+        drop(waiting);
+        if wake {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Bytes that the peer has not taken yet.
+    pub(crate) fn len(&self) -> usize {
+        let waiting = self.waiting.lock();
+        waiting.buffer.len() + waiting.writing_bytes
+    }
+
+    /// Nothing more is taken; the writer writes what is there and ends.
+    pub(crate) fn close(&self) {
+        self.waiting.lock().closed = true;
+        self.filled.notify_one();
+        self.drained.notify_waiters();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.waiting.lock().closed
+    }
+
+    /// Everything that waits, in exchange for an empty buffer; `None` once it is closed and empty.
+    pub(crate) async fn take(&self, mut empty: BytesMut) -> Option<BytesMut> {
+        empty.clear();
+        if empty.capacity() > BUFFER_KEPT_BYTES {
+            empty = BytesMut::new();
+        }
+        loop {
+            {
+                let mut waiting = self.waiting.lock();
+                if !waiting.buffer.is_empty() {
+                    std::mem::swap(&mut waiting.buffer, &mut empty);
+                    waiting.writing_bytes = empty.len();
+                    return Some(empty);
+                }
+                if waiting.closed {
+                    return None;
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// The peer took some of what [`Self::take`] handed out.
+    pub(crate) fn written(&self, bytes: usize) {
+        let mut waiting = self.waiting.lock();
+        waiting.writing_bytes = waiting.writing_bytes.saturating_sub(bytes);
+        let low = waiting.buffer.len() + waiting.writing_bytes <= OUTBOX_LOW_BYTES;
+        drop(waiting);
+        if low {
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// Waits until the peer has taken enough for more requests to be read.
+    pub(crate) async fn room(&self) {
+        loop {
+            let drained = self.drained.notified();
+            if self.len() <= OUTBOX_HIGH_BYTES || self.is_closed() {
+                return;
+            }
+            drained.await;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From a data folder to an engine that serves: the last checkpoint, then what the journal holds
+//! behind it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use verteilt_core::{JobId, Ledger, Shard, record};
+
+use crate::clock::Clock;
+use crate::config::BrokerConfig;
+use crate::engine::{Bodies, Engine, Failure};
+use crate::error::StartError;
+use crate::folder::Folder;
+use crate::follower::Follower;
+use crate::journal::{FileJournal, Journal, JournalOptions, Recovered};
+use crate::store::{BlockReader, Catalog, SledOptions, SledStore, Snapshot};
+
+/// Version 1 runs one shard.
+const SHARD: u16 = 0;
+
+/// What recovery leaves.
+pub(crate) struct Opened {
+    pub(crate) engine: Engine,
+    pub(crate) journal: Box<dyn Journal>,
+    pub(crate) follower: Follower,
+    pub(crate) blocks: BlockReader,
+    pub(crate) clock: Clock,
+}
+
+pub(crate) fn open(config: &BrokerConfig, folder: &Folder) -> Result<Opened, StartError> {
+    let began = Instant::now();
+    let options = SledOptions {
+        cache_bytes: config.store_cache_bytes,
+        ..SledOptions::default()
+    };
+    let store = SledStore::open(&folder.store(), options).map_err(Failure::from)?;
+    let (catalog, snapshot) = Catalog::open(Arc::new(store), SHARD).map_err(Failure::from)?;
+    let options = JournalOptions {
+        segment_bytes: config.segment_bytes,
+        ..JournalOptions::default()
+    };
+    let (journal, recovered) =
+        FileJournal::open(&folder.journal(), options).map_err(Failure::from)?;
+    fits_together(snapshot.as_ref(), &recovered)?;
+
+    let blocks = catalog.reader();
+    let limits = config.limits();
+    let snapshot = snapshot.unwrap_or(Snapshot {
+        lsn: 0,
+        time_ms: 0,
+        ledger: bytes::Bytes::new(),
+        pages: Vec::new(),
+        blocks: Vec::new(),
+    });
+    let ledger = if snapshot.lsn == 0 {
+        Ledger::new(JobId(1), limits.producer_window)
+    } else {
+        record::ledger(snapshot.ledger.clone(), limits.producer_window).map_err(Failure::from)?
+    };
+    let shard = restore(limits, &snapshot, ledger.clone(), &blocks)?;
+    let bodies = Bodies::new(snapshot.blocks.clone().into(), config.cache_bytes);
+    let mut engine = Engine::new(SHARD, shard, bodies);
+    replay(&mut engine, &journal)?;
+
+    let clock = Clock::starting_at(recovered.last_time_ms.max(snapshot.time_ms));
+    tracing::info!(
+        jobs = engine.shard().jobs_len(),
+        lsn = engine.shard().lsn(),
+        checkpoint_lsn = snapshot.lsn,
+        cut_bytes = recovered.cut_bytes,
+        took_ms = began.elapsed().as_millis() as u64,
+        "recovered"
+    );
+    engine.start(clock.now_ms());
+    let at = (snapshot.lsn, snapshot.time_ms);
+    let metas = (snapshot.pages, snapshot.blocks);
+    let follower = Follower::new(SHARD, journal.log(), catalog, ledger, at, metas);
+    Ok(Opened {
+        engine,
+        journal: Box::new(journal),
+        follower,
+        blocks,
+        clock,
+    })
+}
+
+fn fits_together(snapshot: Option<&Snapshot>, recovered: &Recovered) -> Result<(), StartError> {
+    let store = snapshot.map_or(0, |snapshot| snapshot.lsn);
+    match (recovered.first_lsn, recovered.last_lsn) {
+        (Some(journal), _) if journal > store + 1 => Err(StartError::Gap { store, journal }),
+        (_, last) if last.unwrap_or(0) < store => Err(StartError::JournalBehind {
+            store,
+            journal: last.unwrap_or(0),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn restore(
+    limits: verteilt_core::Limits,
+    snapshot: &Snapshot,
+    ledger: Ledger,
+    blocks: &BlockReader,
+) -> Result<Shard, Failure> {
+    let mut failure = None;
+    let pages = snapshot
+        .pages
+        .iter()
+        .map_while(|page| match blocks.read_page(page.number) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                failure = Some(Failure::from(error));
+                None
+            }
+        });
+    let mut broken = None;
+    let jobs = pages.flat_map(record::jobs).map_while(|job| match job {
+        Ok(job) => Some(job),
+        Err(error) => {
+            broken = Some(Failure::from(error));
+            None
+        }
+    });
+    let shard = Shard::restore(limits, snapshot.lsn, snapshot.time_ms, ledger, jobs);
+    match failure.or(broken) {
+        Some(failure) => Err(failure),
+        None => Ok(shard),
+    }
+}
+
+fn replay(engine: &mut Engine, journal: &FileJournal) -> Result<(), Failure> {
+    let log = journal.log();
+    while let Some((batch, place)) = log.next(SHARD, engine.shard().lsn())? {
+        engine.replay(&batch, place)?;
+    }
+    Ok(())
+}

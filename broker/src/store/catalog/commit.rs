@@ -1,0 +1,216 @@
+//! The rule of writing, in the order in which it happens.
+
+use super::chunk;
+use super::directory::Listing;
+use super::envelope;
+use super::key::{Key, Kind};
+use super::manifest::{Manifest, Named};
+use super::open::Catalog;
+use super::snapshot::{BlockMeta, CheckpointSummary, PageMeta};
+use super::writer::{CheckpointWriter, keys};
+use crate::store::StoreError;
+
+impl CheckpointWriter<'_> {
+    /// Makes the checkpoint count: it holds the state after the event `lsn` at broker time
+    /// `time_ms`, with `ledger` of any size beside the pages and blocks.
+    ///
+    /// Ok promises that it is on the disk and that a start finds it, so the journal may be trimmed
+    /// up to `lsn`. A refusal leaves the checkpoint before in force; after a final error nobody
+    /// knows which of the two a start will find, but it finds one of them whole.
+    pub fn commit(
+        mut self,
+        lsn: u64,
+        time_ms: u64,
+        ledger: &[u8],
+    ) -> Result<CheckpointSummary, StoreError> {
+        if lsn < self.catalog.lsn {
+            return Err(StoreError::Refused {
+                reason: "a checkpoint goes back in time",
+            });
+        }
+        let listing = self.listing()?;
+        let numbers = (self.fresh_number()?, self.fresh_number()?);
+        let shard = self.catalog.shard;
+        let directory = listing.encode();
+        let manifest = Manifest {
+            lsn,
+            time_ms,
+            number_next: self.catalog.number_next,
+            directory: Named {
+                number: numbers.0,
+                bytes: directory.len() as u64,
+            },
+            ledger: Named {
+                number: numbers.1,
+                bytes: ledger.len() as u64,
+            },
+        };
+        let key = Key::new(Kind::Manifest, shard, listing.generation);
+        // Until the last flush below comes back, which checkpoint is the newest is an open question.
+        self.catalog.failed = true;
+        self.committed = true;
+        let store = &*self.catalog.store;
+        chunk::put(
+            store,
+            Key::new(Kind::Directory, shard, numbers.0),
+            &directory,
+            &[],
+        )?;
+        chunk::put(store, Key::new(Kind::Ledger, shard, numbers.1), ledger, &[])?;
+        store.flush()?;
+        let root = envelope::seal(key, &[&manifest.encode()]);
+        store.put(&key.encode(), &root)?;
+        store.flush()?;
+        self.catalog.failed = false;
+
+        let written_bytes = self.written_bytes
+            + root.len() as u64
+            + (chunk::stored_bytes(directory.len()) + chunk::stored_bytes(ledger.len())) as u64;
+        let freed_values = self.adopt(key, &manifest, &listing)?;
+        Ok(CheckpointSummary {
+            generation: listing.generation,
+            lsn,
+            pages: listing.pages.len(),
+            blocks: listing.blocks.len(),
+            written_bytes,
+            directory_bytes: directory.len() as u64,
+            freed_values,
+        })
+    }
+
+    /// What the checkpoint will name: what was, with the changes.
+    fn listing(&self) -> Result<Listing, StoreError> {
+        let changes = &self.changes;
+        let before = self.catalog.directory.read();
+        let mut pages: Vec<PageMeta> = before
+            .pages
+            .values()
+            .filter(|page| !changes.dropped_pages.contains_key(&page.number))
+            .chain(changes.pages.values())
+            .copied()
+            .collect();
+        let mut blocks: Vec<BlockMeta> = before
+            .blocks
+            .values()
+            .filter(|block| !changes.dropped_blocks.contains_key(&block.number))
+            .chain(changes.blocks.values())
+            .copied()
+            .collect();
+        for block in &mut blocks {
+            block.live = changes
+                .live
+                .get(&block.number)
+                .copied()
+                .unwrap_or(block.live);
+        }
+        pages.sort_unstable_by_key(|page| page.first_id);
+        blocks.sort_unstable_by_key(|block| block.first_id);
+        if !pages.is_sorted_by(|a, b| a.last_id < b.first_id) {
+            return Err(StoreError::Refused {
+                reason: "the id ranges of two pages overlap",
+            });
+        }
+        if !blocks.is_sorted_by(|a, b| a.last_id < b.first_id) {
+            return Err(StoreError::Refused {
+                reason: "the id ranges of two blocks overlap",
+            });
+        }
+        Ok(Listing {
+            generation: self.catalog.generation + 1,
+            pages,
+            blocks,
+            freed_pages: changes
+                .dropped_pages
+                .iter()
+                .map(|(n, parts)| (*n, *parts))
+                .collect(),
+            freed_blocks: changes
+                .dropped_blocks
+                .iter()
+                .map(|(n, parts)| (*n, *parts))
+                .collect(),
+        })
+    }
+
+    /// Takes the committed checkpoint as the newest one and deletes what it freed.
+    fn adopt(
+        &mut self,
+        key: Key,
+        manifest: &Manifest,
+        listing: &Listing,
+    ) -> Result<u64, StoreError> {
+        let catalog = &mut *self.catalog;
+        let changes = &mut self.changes;
+        {
+            // Before anything is deleted: a reader tells a drop from a loss by this.
+            let mut directory = catalog.directory.write();
+            directory
+                .pages
+                .retain(|number, _| !changes.dropped_pages.contains_key(number));
+            directory
+                .blocks
+                .retain(|number, _| !changes.dropped_blocks.contains_key(number));
+            directory.pages.append(&mut changes.pages);
+            directory.blocks.append(&mut changes.blocks);
+            for (number, live) in &changes.live {
+                if let Some(block) = directory.blocks.get_mut(number) {
+                    block.live = *live;
+                }
+            }
+        }
+        catalog.generation = key.number;
+        catalog.lsn = manifest.lsn;
+        let old = std::mem::replace(&mut catalog.roots, roots(key, manifest));
+        catalog.garbage.extend(old);
+        catalog.garbage.extend(freed(catalog.shard, listing));
+        let freed_values = catalog.garbage.len() as u64;
+        catalog.sweep()?;
+        Ok(freed_values)
+    }
+}
+
+impl Catalog {
+    /// Deletes what no manifest names. The next flush makes it last; until then a crash may bring
+    /// it back, and the next start finds it again.
+    pub(super) fn sweep(&mut self) -> Result<(), StoreError> {
+        if self.failed {
+            let reason = "an earlier checkpoint failed half way".into();
+            return Err(StoreError::Failed { reason });
+        }
+        for key in &self.garbage {
+            self.store.delete(&key.encode())?;
+        }
+        self.garbage.clear();
+        Ok(())
+    }
+}
+
+/// The values a checkpoint has beside pages and blocks.
+pub(super) fn roots(key: Key, manifest: &Manifest) -> Vec<Key> {
+    let mut roots = vec![key];
+    let named = [
+        (Kind::Directory, manifest.directory),
+        (Kind::Ledger, manifest.ledger),
+    ];
+    for (kind, named) in named {
+        let first = Key::new(kind, key.shard, named.number);
+        let parts = chunk::parts(usize::try_from(named.bytes).unwrap_or(usize::MAX));
+        roots.extend((0..u32::try_from(parts).unwrap_or(u32::MAX)).map(|part| first.part(part)));
+    }
+    roots
+}
+
+/// The values that a checkpoint no longer names and the one before did.
+pub(super) fn freed(shard: u16, listing: &Listing) -> Vec<Key> {
+    let both = [
+        (Kind::Page, &listing.freed_pages),
+        (Kind::Block, &listing.freed_blocks),
+    ];
+    let mut freed = Vec::new();
+    for (kind, numbers) in both {
+        for (number, parts) in numbers {
+            freed.extend(keys(kind, shard, *number, *parts));
+        }
+    }
+    freed
+}

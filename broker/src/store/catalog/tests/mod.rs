@@ -1,0 +1,7 @@
+//! The catalog over the store in memory, which can crash anywhere.
+
+mod crash;
+mod damage;
+mod format;
+mod rules;
+mod world;

@@ -1,0 +1,9 @@
+//! One file a command.
+
+pub(crate) mod checkpoint;
+pub(crate) mod completions;
+pub(crate) mod push;
+pub(crate) mod queue;
+pub(crate) mod serve;
+pub(crate) mod up;
+pub(crate) mod work;

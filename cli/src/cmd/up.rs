@@ -1,0 +1,102 @@
+//! `verteilt up`: everything in one process, doing real work on files of this machine.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`house`] | broker, gateway and metrics: starting, telling where, stopping |
+//! | [`files`] | which files of this machine become jobs |
+//! | [`sums`] | the work: push, checksum, count |
+//! | [`totals`] | what came out, for people |
+
+mod files;
+mod house;
+mod sums;
+mod totals;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::broker_process;
+use crate::config::LogFormat;
+use crate::failure::{Exit, Failure};
+use crate::logging;
+use crate::output;
+use crate::signals::StopSignals;
+
+use house::House;
+use totals::Totals;
+
+/// Try it: broker and gateway in one process, doing real work on files of this machine
+///
+/// Starts a broker and an HTTP gateway on this machine only, makes files jobs and lets workers
+/// compute their checksums, then stays up for you to try more.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// The folder of all data; made if it is not there
+    #[arg(long, value_name = "DIR", default_value = broker_process::DATA)]
+    data: PathBuf,
+    /// Whose files to work on [default: /usr/share/doc, or another that is there]
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
+    /// Most files to work on
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    files_max: usize,
+    /// End after the work
+    #[arg(long)]
+    once: bool,
+}
+
+impl Up {
+    pub(crate) async fn run(self) -> Result<Exit, Failure> {
+        logging::start(LogFormat::Text, "warn")?;
+        let signals = StopSignals::listen()?;
+        let folder = files::folder(self.files.as_deref())?;
+        let house = House::open(&self.data).await?;
+        let end = tokio::select! {
+            end = self.use_house(&house, &folder, &signals) => end,
+            failure = house.broker.failed() => Err(broker_process::broken(&failure)),
+        };
+        let closed = house.close(&signals).await;
+        let exit = end?;
+        closed?;
+        Ok(exit)
+    }
+
+    async fn use_house(
+        &self,
+        house: &House,
+        folder: &std::path::Path,
+        signals: &StopSignals,
+    ) -> Result<Exit, Failure> {
+        house.tell()?;
+        let (files, cut) = files::find(folder.to_owned(), self.files_max).await?;
+        let more = if cut {
+            " (there are more, this is enough to see)"
+        } else {
+            ""
+        };
+        output::line(&format!(
+            "\nfound {} files in {}{more}",
+            files.len(),
+            folder.display()
+        ))?;
+        let connection = house.connect().await?;
+        let totals = sums::run(&connection, files, &signals.gently).await?;
+        connection.close().await;
+        let Some(totals) = totals else {
+            output::line("stopped; what is left is done at the next `verteilt up`")?;
+            return Ok(if self.once {
+                signals.exit()
+            } else {
+                Exit::Done
+            });
+        };
+        Totals::tell(&totals)?;
+        if self.once {
+            return Ok(Exit::Done);
+        }
+        house.tell_next(folder)?;
+        signals.gently.cancelled().await;
+        Ok(Exit::Done)
+    }
+}

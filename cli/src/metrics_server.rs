@@ -1,0 +1,122 @@
+//! `/metrics` for Prometheus, `/health` and `/ready` for whatever watches over the process.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use verteilt_broker::Health;
+
+use crate::failure::Failure;
+
+/// Between two rounds in which the recorder folds what it has collected.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Upper bounds of histogram buckets in seconds: from the write of one batch to a long recovery.
+const BUCKETS_S: [f64; 14] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0,
+    30.0,
+];
+
+/// Upper bounds of all other histograms, which count things.
+const BUCKETS_COUNT: [f64; 10] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.0,
+];
+
+#[derive(Clone)]
+struct Shown {
+    recorder: PrometheusHandle,
+    health: watch::Receiver<Health>,
+}
+
+#[derive(Serialize)]
+struct Status {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// Records this process's metrics from now on and serves them until the process ends. Returns the
+/// address, which names a real port also where 0 was asked.
+pub(crate) async fn start(
+    address: SocketAddr,
+    health: watch::Receiver<Health>,
+) -> Result<SocketAddr, Failure> {
+    let cannot = |error: &dyn std::fmt::Display| {
+        Failure::work(format!("cannot serve metrics on {address}: {error}"))
+            .advise("choose another address with --metrics, or `--metrics off`")
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| cannot(&error))?;
+    let bound = listener.local_addr().map_err(|error| cannot(&error))?;
+    let seconds = Matcher::Suffix("_seconds".to_owned());
+    let recorder = PrometheusBuilder::new()
+        .set_buckets(&BUCKETS_COUNT)
+        .and_then(|builder| builder.set_buckets_for_metric(seconds, &BUCKETS_S))
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| cannot(&error))?;
+    tokio::spawn(upkeep(recorder.clone()));
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/health", get(live))
+        .route("/ready", get(ready))
+        .with_state(Shown { recorder, health });
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the metrics server has ended");
+        }
+    });
+    Ok(bound)
+}
+
+async fn upkeep(recorder: PrometheusHandle) {
+    let mut rounds = tokio::time::interval(UPKEEP);
+    loop {
+        rounds.tick().await;
+        recorder.run_upkeep();
+    }
+}
+
+async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        shown.recorder.render(),
+    )
+}
+
+/// The process runs and answers.
+async fn live() -> impl IntoResponse {
+    Json(Status {
+        status: "ok",
+        reason: None,
+    })
+}
+
+/// The broker takes work.
+async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
+    let Health { ready, reason } = shown.health.borrow().clone();
+    match ready {
+        true => (
+            StatusCode::OK,
+            Json(Status {
+                status: "ready",
+                reason: None,
+            }),
+        ),
+        false => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(Status {
+                status: "not ready",
+                reason,
+            }),
+        ),
+    }
+}

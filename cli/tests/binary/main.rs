@@ -1,0 +1,17 @@
+//! The real binary against a real broker process: what a person at a terminal would see.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod braces;
+mod configuration;
+mod drain;
+mod leases;
+mod output;
+mod process;
+mod push;
+mod queue;
+mod restarts;
+mod round_trip;
+mod serve;
+mod signals;
+mod up;

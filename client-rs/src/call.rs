@@ -1,0 +1,205 @@
+//! Calls with one request and one answer: administration, subscribe, reserve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use verteilt_protocol::{Frame, FrameType, encode, wire};
+
+use crate::error::ClientError;
+use crate::lot::Lot;
+use crate::settle::SettleKind;
+use crate::shared::Shared;
+use crate::subscription::Inbox;
+
+/// The request of a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Subscribe(wire::Subscribe),
+    Unsubscribe(wire::Unsubscribe),
+    Reserve(wire::Reserve),
+    QueueStats(wire::QueueStatsRequest),
+    QueuePeek(wire::QueuePeek),
+    QueuePause(wire::QueuePause),
+    QueuePurge(wire::QueuePurge),
+    Checkpoint,
+}
+
+impl Request {
+    /// Appends the frame.
+    pub(crate) fn encode(&self, out: &mut BytesMut, correlation: u64) {
+        match self {
+            Self::Subscribe(m) => encode(out, FrameType::Subscribe, 0, correlation, m, &[]),
+            Self::Unsubscribe(m) => encode(out, FrameType::Unsubscribe, 0, correlation, m, &[]),
+            Self::Reserve(m) => encode(out, FrameType::Reserve, 0, correlation, m, &[]),
+            Self::QueueStats(m) => encode(out, FrameType::QueueStats, 0, correlation, m, &[]),
+            Self::QueuePeek(m) => encode(out, FrameType::QueuePeek, 0, correlation, m, &[]),
+            Self::QueuePause(m) => encode(out, FrameType::QueuePause, 0, correlation, m, &[]),
+            Self::QueuePurge(m) => encode(out, FrameType::QueuePurge, 0, correlation, m, &[]),
+            Self::Checkpoint => {
+                encode(
+                    out,
+                    FrameType::Checkpoint,
+                    0,
+                    correlation,
+                    &wire::Checkpoint {},
+                    &[],
+                );
+            }
+        }
+    }
+
+    /// What the answer must be.
+    pub(crate) fn answer(&self) -> FrameType {
+        match self {
+            Self::Subscribe(_) | Self::Unsubscribe(_) | Self::QueuePause(_) => FrameType::Ok,
+            Self::Reserve(_) => FrameType::Deliver,
+            Self::QueueStats(_) => FrameType::QueueStatsReply,
+            Self::QueuePeek(_) => FrameType::QueuePeeked,
+            Self::QueuePurge(_) => FrameType::QueuePurged,
+            Self::Checkpoint => FrameType::CheckpointDone,
+        }
+    }
+}
+
+/// The answer of a call.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Frame(Frame),
+    Lot(Arc<Lot>),
+}
+
+/// A request on its way, until it is answered. Sent again on the next connection.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) number: u64,
+    pub(crate) request: Request,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) limit: Duration,
+    pub(crate) what: &'static str,
+    /// `None`: nobody waits.
+    pub(crate) reply: Option<oneshot::Sender<Result<Answer, ClientError>>>,
+}
+
+impl Call {
+    /// A call of the driver's own.
+    pub(crate) fn unheard(number: u64, request: Request) -> Self {
+        Self {
+            number,
+            request,
+            deadline: None,
+            limit: Duration::ZERO,
+            what: "",
+            reply: None,
+        }
+    }
+
+    /// Gives the answer; hands it back if nobody waits for it.
+    pub(crate) fn finish(&mut self, answer: Result<Answer, ClientError>) -> Option<Answer> {
+        match self.reply.take() {
+            Some(reply) => reply.send(answer).err()?.ok(),
+            None => answer.ok(),
+        }
+    }
+}
+
+/// What callers ask of the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Call(Call),
+    /// The caller has gone.
+    Cancel {
+        number: u64,
+    },
+    /// Deliveries of this subscription go there from now on, also after a reconnect.
+    Register(Arc<Inbox>),
+    /// No more of them.
+    Unregister {
+        subscription: u64,
+    },
+}
+
+/// A call that is waited for. When its future is dropped the driver is told, and jobs that had
+/// arrived for it go back.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    number: u64,
+    answer: oneshot::Receiver<Result<Answer, ClientError>>,
+    done: bool,
+}
+
+impl Waiting<'_> {
+    async fn answer(mut self) -> Result<Answer, ClientError> {
+        let answer = (&mut self.answer).await;
+        self.done = true;
+        answer.unwrap_or_else(|_| Err(self.shared.closed()))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        self.answer.close();
+        if let Ok(Ok(Answer::Lot(lot))) = self.answer.try_recv() {
+            self.shared
+                .settle_unheard(SettleKind::Release, lot.leases_from(0));
+            return;
+        }
+        // A client that is closed has cancelled everything.
+        let _ = self.shared.command(Command::Cancel {
+            number: self.number,
+        });
+    }
+}
+
+impl Shared {
+    /// Sends a request and waits for its answer, at most `limit` in all, reconnects included.
+    pub(crate) async fn call(
+        &self,
+        what: &'static str,
+        request: Request,
+        limit: Duration,
+    ) -> Result<Answer, ClientError> {
+        let deadline = Instant::now() + limit;
+        let permit = tokio::time::timeout_at(deadline, self.calls.acquire()).await;
+        let _permit = permit
+            .map_err(|_| ClientError::Deadline { what, limit })?
+            .map_err(|_| self.closed())?;
+        let number = self.next_number();
+        let (reply, answer) = oneshot::channel();
+        let call = Call {
+            number,
+            request,
+            deadline: Some(deadline),
+            limit,
+            what,
+            reply: Some(reply),
+        };
+        self.command(Command::Call(call))?;
+        Waiting {
+            shared: self,
+            number,
+            answer,
+            done: false,
+        }
+        .answer()
+        .await
+    }
+
+    /// As `call`, for requests that are answered by a frame, whose message it decodes.
+    pub(crate) async fn ask<M: prost::Message + Default>(
+        &self,
+        what: &'static str,
+        request: Request,
+    ) -> Result<(M, Frame), ClientError> {
+        let limit = self.config.request_timeout;
+        match self.call(what, request, limit).await? {
+            Answer::Frame(frame) => Ok((frame.message()?, frame)),
+            Answer::Lot(_) => Err(ClientError::protocol("jobs came where none were asked for")),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Every number of the protocol and every default that clients and broker share, in one place.
+//! The unit stands last in the name.
+
+/// Port of the broker: the protocol of this crate.
+pub const BROKER_PORT: u16 = 7450;
+/// Port of the HTTP gateway.
+pub const GATEWAY_PORT: u16 = 7480;
+/// Port of metrics and health.
+pub const METRICS_PORT: u16 = 7490;
+
+/// Most bytes of the name of a queue, topic, service or namespace.
+pub const NAME_BYTES_MAX: usize = 200;
+/// The namespace of a client that names none.
+pub const NAMESPACE_DEFAULT: &str = "default";
+/// Bytes of a session, producer, broker, request or gateway id.
+pub const ID_BYTES: usize = 16;
+/// Most bytes of a client's name and of its version in HELLO.
+pub const CLIENT_NAME_BYTES_MAX: usize = 200;
+
+/// Most bytes of a frame, counted as its length field counts: without those four bytes.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes of one job, header block and body together; in parts if they do not fit into a frame.
+pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Most bytes of one job's header block.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Most jobs, ids or records of one frame.
+pub const BATCH_JOBS_MAX: usize = 16_384;
+/// Bytes of a body in one PUSH_PART or DELIVER_PART frame: leaves room for the message.
+pub const PART_BYTES: usize = FRAME_BYTES_MAX - 64 * 1024;
+/// Bytes of all unfinished uploads of a broker together.
+pub const UPLOAD_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Each side sends something at least this often, in milliseconds.
+pub const HEARTBEAT_MS: u32 = 15_000;
+/// Heartbeats missed in a row after which the other side is gone.
+pub const HEARTBEATS_MISSED_MAX: u32 = 2;
+/// Milliseconds from the accepted connection to HELLO.
+pub const HANDSHAKE_DEADLINE_MS: u64 = 5_000;
+/// Connections of a broker.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Subscriptions and waiting RESERVE of one connection together.
+pub const SUBSCRIPTIONS_MAX: usize = 1_024;
+/// Most jobs of a subscription's credit; more is cut to this.
+pub const CREDIT_JOBS_MAX: u32 = 65_536;
+/// Bytes of a subscription's credit that names none.
+pub const CREDIT_BYTES_DEFAULT: u64 = 8 * 1024 * 1024;
+/// Most bytes of a subscription's credit; more is cut to this.
+pub const CREDIT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Most jobs of one QUEUE_PEEK; more is cut to this.
+pub const PEEK_JOBS_MAX: u32 = 1_000;
+/// Most jobs of one QUEUE_PURGE; more is cut to this.
+pub const PURGE_JOBS_MAX: u32 = 10_000;
+/// Queues of a broker.
+pub const QUEUES_MAX: usize = 10_000;
+
+/// Bytes of payload that a client may push before it is granted more.
+pub const PUSH_CREDIT_BYTES: u64 = 1024 * 1024;
+
+/// Priority of a push that names none; higher runs first.
+pub const PRIORITY_DEFAULT: i32 = 0;
+/// Milliseconds a worker holds a job without a touch.
+pub const LEASE_MS_DEFAULT: u64 = 30_000;
+/// Longest lease, in milliseconds: 24 hours.
+pub const LEASE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// Runs of a job in all before it is dead.
+pub const ATTEMPTS_DEFAULT: u32 = 20;
+/// Most runs that a push may ask for.
+pub const ATTEMPTS_MAX: u32 = 65_535;
+/// Longest delay of a push or a nack, in milliseconds: 366 days.
+pub const DELAY_MS_MAX: u64 = 366 * 24 * 60 * 60 * 1_000;
+/// Longest wait of a RESERVE, in milliseconds; a longer one is cut to this.
+pub const RESERVE_WAIT_MS_MAX: u64 = 60 * 60 * 1_000;
+/// Wait before the second run of a failed job, in milliseconds.
+pub const BACKOFF_MS_FIRST: u64 = 1_000;
+/// Each further wait is this many times the one before.
+pub const BACKOFF_FACTOR: u32 = 2;
+/// Longest wait between two runs, in milliseconds.
+pub const BACKOFF_MS_MAX: u64 = 10 * 60 * 1_000;
+/// A wait is lengthened or shortened by up to this many percent, so that failures spread out.
+pub const BACKOFF_JITTER_PERCENT: u32 = 10;
+
+/// Milliseconds after a restart of the broker in which a session may come back to its leases.
+pub const RESUME_GRACE_MS: u64 = 10_000;
+/// Latest sequences of a producer within which a double is known.
+pub const PRODUCER_WINDOW: u64 = 1_024;
+/// Milliseconds without a push after which a producer is forgotten: 24 hours.
+pub const PRODUCER_IDLE_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Milliseconds in which a unique key or message id is known.
+pub const UNIQUE_WINDOW_MS: u64 = 10 * 60 * 1_000;
+/// Unique keys or message ids that are known at one time.
+pub const UNIQUE_WINDOW_COUNT: usize = 1_000_000;
+/// Milliseconds the HTTP API asks for a result to be kept: 24 hours.
+pub const RESULT_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Bytes of one journal segment.
+pub const JOURNAL_SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
+/// Bytes of journal at which pushes are held back.
+pub const JOURNAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Bytes of cache of the store.
+pub const STORE_CACHE_BYTES: usize = 32 * 1024 * 1024;
