@@ -17,7 +17,7 @@ pub struct BrokerConfig {
     pub listen: SocketAddr,
     /// Connections at a time.
     pub connections_max: usize,
-    /// Bytes of a journal segment: a multiple of 4096.
+    /// Bytes of a journal segment: a multiple of 4096, at least 4 MiB.
     pub segment_bytes: u32,
     /// The journal may hold so many bytes before pushes are held; at least four segments.
     pub journal_bytes_max: u64,
@@ -43,6 +43,9 @@ pub struct BrokerConfig {
     pub queues_max: u32,
 }
 
+/// What a quarter of it gathers fits into it together with the largest piece that one connection
+/// hands in, which is two frames.
+const SEGMENT_BYTES_MIN: u32 = 4 * 1024 * 1024;
 const CHECKPOINT_BYTES: u64 = limits::JOURNAL_BYTES_MAX / 4;
 const CHECKPOINT_INTERVAL_MS: u64 = 30_000;
 const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -77,6 +80,9 @@ impl BrokerConfig {
 
     /// What is wrong with it, if anything.
     pub(crate) fn check(&self) -> Result<(), String> {
+        if self.segment_bytes < SEGMENT_BYTES_MIN {
+            return Err(format!("segment_bytes must be at least {SEGMENT_BYTES_MIN}"));
+        }
         if self.journal_bytes_max < 4 * u64::from(self.segment_bytes) {
             return Err("journal_bytes_max must be at least four segments".to_owned());
         }
@@ -95,6 +101,7 @@ impl BrokerConfig {
 
     pub(crate) fn settings(&self) -> crate::engine::Settings {
         crate::engine::Settings {
+            gathered_bytes_max: self.segment_bytes as usize / 8,
             journal_bytes_max: self.journal_bytes_max,
             checkpoint_bytes: self.checkpoint_bytes,
             checkpoint_interval: Duration::from_millis(self.checkpoint_interval_ms),

@@ -74,7 +74,9 @@ pub(crate) fn open(config: &BrokerConfig, folder: &Folder) -> Result<Opened, Sta
     engine.start(clock.now_ms());
     let at = (snapshot.lsn, snapshot.time_ms);
     let metas = (snapshot.pages, snapshot.blocks);
-    let follower = Follower::new(SHARD, journal.log(), catalog, ledger, at, metas);
+    let window_bytes = config.checkpoint_bytes;
+    let follower =
+        Follower::new(SHARD, journal.log(), catalog, ledger, at, metas, window_bytes);
     Ok(Opened {
         engine,
         journal: Box::new(journal),

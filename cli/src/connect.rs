@@ -90,9 +90,8 @@ impl Connection {
                 match events.recv().await {
                     Ok(ConnectionEvent::Disconnected { reason }) if !lost => {
                         lost = true;
-                        note(format_args!(
-                            "lost the broker at {url} ({reason}); waiting for it"
-                        ));
+                        tracing::debug!(reason, "disconnected");
+                        note(format_args!("lost the broker at {url}; waiting for it"));
                     }
                     Ok(ConnectionEvent::Connected { .. }) if lost => {
                         lost = false;

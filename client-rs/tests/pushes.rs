@@ -1,4 +1,5 @@
 //! Pushes: shared frames, credit, refusals, reconnects, large bodies, deadlines.
+#![allow(clippy::unwrap_used)]
 
 mod peer;
 

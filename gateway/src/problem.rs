@@ -64,9 +64,11 @@ impl Problem {
 
 impl From<ClientError> for Problem {
     fn from(error: ClientError) -> Self {
-        let code = error
-            .code()
-            .map_or("BROKER_UNREACHABLE", |code| code.name());
+        let code = match (&error, error.code()) {
+            (_, Some(code)) => code.name(),
+            (ClientError::Deadline { .. }, None) => "BROKER_TIMEOUT",
+            (_, None) => "BROKER_UNREACHABLE",
+        };
         let status = status_of(&error, code);
         // The broker's own words where it spoke; the client's add what a program should do.
         let detail = match &error {

@@ -68,6 +68,11 @@ impl Lane {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.run.iter().map(VecDeque::len).sum::<usize>() + self.late.len()
+    }
+
     /// The live entries in order.
     pub(crate) fn iter<'a>(
         &'a self,

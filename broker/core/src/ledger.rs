@@ -128,36 +128,14 @@ impl Ledger {
                 queue,
                 namespace,
                 name,
-            } => {
-                assert_eq!(
-                    queue.0 as usize,
-                    self.queues.len(),
-                    "queues are numbered in order"
-                );
-                let (namespace, name) = (namespace.clone(), name.clone());
-                self.names
-                    .entry(namespace.clone())
-                    .or_default()
-                    .insert(name.clone(), *queue);
-                self.queues.push(QueueRecord {
-                    namespace,
-                    name,
-                    ..QueueRecord::default()
-                });
-            }
+            } => self.create_queue(*queue, namespace, name),
             Event::Pushed(pushed) => self.push(jobs, pushed, now_ms),
             Event::PartStored {
                 session,
                 upload,
                 id,
                 payload,
-            } => {
-                assert_eq!(id.0, self.next_id, "ids are dense");
-                self.next_id += 1;
-                let upload = self.uploads.entry((*session, *upload)).or_default();
-                upload.parts.push(*id);
-                upload.bytes += payload.len() as u64;
-            }
+            } => self.store_part((*session, *upload), *id, payload.len()),
             Event::UploadDropped { session, upload } => {
                 self.uploads.remove(&(*session, *upload));
             }
@@ -209,6 +187,27 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    fn create_queue(&mut self, queue: QueueId, namespace: &str, name: &str) {
+        let next = self.queues.len();
+        assert_eq!(queue.0 as usize, next, "queues are numbered in order");
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let names = self.names.entry(namespace.clone()).or_default();
+        names.insert(name.clone(), queue);
+        self.queues.push(QueueRecord {
+            namespace,
+            name,
+            ..QueueRecord::default()
+        });
+    }
+
+    fn store_part(&mut self, upload: (SessionId, u64), id: JobId, bytes: usize) {
+        assert_eq!(id.0, self.next_id, "ids are dense");
+        self.next_id += 1;
+        let upload = self.uploads.entry(upload).or_default();
+        upload.parts.push(id);
+        upload.bytes += bytes as u64;
     }
 
     fn push(&mut self, jobs: &mut impl JobSlots, pushed: &Pushed, now_ms: Millis) {

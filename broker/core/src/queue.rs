@@ -58,6 +58,11 @@ impl Queue {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> usize {
+        self.lanes.values().map(Lane::entries).sum()
+    }
+
     /// The jobs that may run, in the order in which they leave.
     pub(crate) fn line<'a>(
         &'a self,

@@ -7,6 +7,8 @@ mod checker;
 mod codec;
 #[path = "properties/driver.rs"]
 mod driver;
+#[path = "properties/rest.rs"]
+mod rest;
 #[path = "properties/steps.rs"]
 mod steps;
 mod world;
@@ -31,7 +33,7 @@ pub(crate) fn cases(debug: u32, release: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(150, 1_500))]
+    #![proptest_config(cases(300, 5_000))]
 
     /// Short sequences meet more different beginnings, and are easy to read when they fail.
     #[test]
@@ -41,48 +43,10 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(40, 400))]
+    #![proptest_config(cases(80, 2_000))]
 
     #[test]
     fn whatever_happens_at_length(steps in steps::steps(200)) {
         driver::run(&steps);
     }
-}
-
-#[test]
-fn dbg_case() {
-    use steps::{PushStep, Step};
-    let push = PushStep {
-        session: 0,
-        queue: 0,
-        lengths: vec![0],
-        headers: false,
-        priority: 0,
-        delay_ms: 0,
-        attempts_max: 0,
-        lease_ms: 0,
-        volatile: false,
-        producer: Some((2, 7)),
-        upload: 0,
-        upload_parts: 0,
-    };
-    driver::run(&[
-        (Step::Push(push.clone()), false),
-        (
-            Step::Subscribe {
-                session: 0,
-                number: 1,
-                queue: 0,
-                jobs: 1,
-                bytes: 0,
-                stale: false,
-            },
-            false,
-        ),
-        (Step::Hold(0, false), false),
-        (Step::Advance(100000), false),
-        (Step::Push(push.clone()), false),
-        (Step::Crash(1), true),
-        (Step::Push(push.clone()), false),
-    ]);
 }

@@ -109,9 +109,22 @@ fn deliver_frame(
 }
 
 /// Appends the next piece of a large body.
-pub(crate) fn part(out: &mut BytesMut, id: u64, token: u64, to_come: u64, bytes: &[u8]) {
+pub(crate) fn part(
+    out: &mut BytesMut,
+    correlation: u64,
+    (id, token): (u64, u64),
+    to_come: u64,
+    bytes: &[u8],
+) {
     let message = wire::DeliverPart { id, token, to_come };
-    encode(out, FrameType::DeliverPart, 0, 0, &message, bytes);
+    encode(
+        out,
+        FrameType::DeliverPart,
+        0,
+        correlation,
+        &message,
+        bytes,
+    );
 }
 
 /// Appends the answers to pushes.

@@ -254,10 +254,11 @@ impl Bodies {
         self.cached_bytes += bytes;
     }
 
-    // What is not durable yet stays; it is bounded by what one round may gather.
+    // What is not durable yet stays; it is bounded by what one round may gather. The newest stays,
+    // too, however small the cache is: whoever had it read is about to look for it.
     fn evict(&mut self) {
         let mut left = self.cached.len();
-        while self.cached_bytes > self.cached_bytes_max && left > 0 {
+        while self.cached_bytes > self.cached_bytes_max && left > 1 {
             left -= 1;
             let Some(oldest) = self.cached.pop_front() else {
                 break;

@@ -11,7 +11,7 @@ use crate::net::Outbox;
 /// Messages that may wait; each is one read of a connection.
 const INBOX_MESSAGES: usize = 1024;
 /// Bytes that may wait in them.
-pub(crate) const INBOX_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const INBOX_BYTES: usize = 16 * 1024 * 1024;
 
 /// One request of a connection.
 #[derive(Debug)]
@@ -24,6 +24,17 @@ pub(crate) struct Request {
     pub push_bytes: u32,
 }
 
+impl Request {
+    /// Bytes that its lists take beside its payload, in memory and in the journal: a job without a
+    /// body is one byte on the wire and four here.
+    pub(crate) fn table_bytes(&self) -> usize {
+        match &self.command {
+            Command::Push(push) => 4 * (push.lengths.ends.len() + push.lengths.headers.len()),
+            _ => 0,
+        }
+    }
+}
+
 /// What the loop is told.
 #[derive(Debug)]
 pub(crate) enum Inbound {
@@ -33,6 +44,8 @@ pub(crate) enum Inbound {
         connection: ConnectionId,
         /// Its session.
         session: SessionId,
+        /// Correlation of its HELLO.
+        hello: u64,
         /// Where answers go.
         outbox: Arc<Outbox>,
     },

@@ -21,6 +21,8 @@ const CREDIT_OWED_BYTES: u64 = 128 * 1024;
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) session: SessionId,
+    /// Correlation of its HELLO.
+    pub(super) hello: u64,
     pub(super) outbox: Arc<Outbox>,
     /// It gets no more work until it has taken what waits.
     pub(super) held: bool,
@@ -32,9 +34,10 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(session: SessionId, outbox: Arc<Outbox>) -> Self {
+    pub(super) fn new(session: SessionId, hello: u64, outbox: Arc<Outbox>) -> Self {
         Self {
             session,
+            hello,
             outbox,
             held: false,
             credit_owed: 0,
@@ -94,7 +97,8 @@ impl Peer {
                         }
                         continue;
                     };
-                    delivered.push(self.pack(delivery, header_length, bytes, token));
+                    let lease = (delivery.id, token, correlation);
+                    delivered.push(self.pack(delivery, header_length, bytes, lease));
                 }
                 self.outbox.append(|out| {
                     convert::deliver(out, subscription, correlation, token, &delivered);
@@ -117,7 +121,7 @@ impl Peer {
         delivery: verteilt_core::Delivery,
         header_length: u32,
         bytes: bytes::Bytes,
-        token: u64,
+        lease: (JobId, u64, u64),
     ) -> DeliveredJob {
         if delivery.parts.is_empty() && bytes.len() <= FRAME_ROOM_BYTES {
             return DeliveredJob {
@@ -132,7 +136,7 @@ impl Peer {
         let to_come = u64::from(delivery.length) - u64::from(header_length);
         let last = bytes.slice(header_length as usize..);
         self.streams
-            .push_back(Stream::new(delivery.id, token, parts, last, to_come));
+            .push_back(Stream::new(lease, parts, last, to_come));
         let bytes = bytes.slice(..header_length as usize);
         DeliveredJob {
             delivery,

@@ -27,9 +27,9 @@ use crate::net::{OUTBOX_HIGH_BYTES, Welcome};
 use crate::store::BlockReader;
 
 /// Payload that one round may bring, so that a batch stays well below what the journal takes.
-const ROUND_BYTES: usize = 4 * 1024 * 1024;
+const ROUND_BYTES: usize = 1024 * 1024;
 /// While so much waits for the journal, nothing more is taken in.
-const GATHERED_BYTES_MAX: usize = 4 * 1024 * 1024;
+const GATHERED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Messages taken from the inbox in one go.
 const TAKEN_MAX: usize = 512;
 /// How often depths are counted for metrics, and the longest the loop sleeps.
@@ -84,9 +84,8 @@ struct CheckpointState {
     /// Events up to here are in the store.
     lsn: u64,
     appended_bytes: u64,
-    /// Who waits for the one that is running, and for the one after it.
-    waiting: Vec<(ConnectionId, u64)>,
-    next: Vec<(ConnectionId, u64)>,
+    /// Who waits until the store holds everything up to which LSN.
+    waiting: Vec<(ConnectionId, u64, Lsn)>,
 }
 
 /// Runs until told to stop, or until something fails that cannot be gone on from.
@@ -151,6 +150,7 @@ impl Loop {
         (handle, stop_follower): (EngineHandle, Arc<AtomicBool>),
     ) -> Self {
         let lsn = follower_lsn(&log, &engine);
+        let log_bytes = log.used_bytes();
         Self {
             engine,
             clock,
@@ -172,9 +172,8 @@ impl Loop {
                 running: false,
                 last: Instant::now(),
                 lsn,
-                appended_bytes: 0,
+                appended_bytes: log_bytes,
                 waiting: Vec::new(),
-                next: Vec::new(),
             },
             stopping: None,
             counted: Instant::now(),
@@ -232,7 +231,8 @@ impl Loop {
     }
 
     fn has_room(&self) -> bool {
-        self.engine.gathered_bytes() < GATHERED_BYTES_MAX
+        let bytes_max = self.settings.gathered_bytes_max.min(GATHERED_BYTES_MAX);
+        self.engine.gathered_bytes() < bytes_max
     }
 
     /// Decides everything that waits, as far as a batch has room for it.
@@ -242,7 +242,8 @@ impl Loop {
             let mut bytes = 0;
             let mut commands = Vec::new();
             let mut permits = Vec::new();
-            while bytes < ROUND_BYTES && self.has_room() {
+            let round_bytes = self.settings.gathered_bytes_max.min(ROUND_BYTES);
+            while bytes < round_bytes && self.has_room() {
                 let Some(inbound) = self.backlog.pop_front() else {
                     break;
                 };
@@ -275,9 +276,11 @@ impl Loop {
             Inbound::Open {
                 connection,
                 session,
+                hello,
                 outbox,
             } => {
-                self.peers.insert(connection, Peer::new(session, outbox));
+                let peer = Peer::new(session, hello, outbox);
+                self.peers.insert(connection, peer);
                 let caller = Caller {
                     connection,
                     session,
@@ -299,7 +302,9 @@ impl Loop {
                 };
                 for request in requests {
                     peer.credit_owed += u64::from(request.push_bytes);
-                    let refuse = overfull && request.push_bytes > 0;
+                    let is_push =
+                        matches!(request.command, Command::Push(_) | Command::PushPart { .. });
+                    let refuse = overfull && is_push;
                     let command = if refuse {
                         Command::Refuse(Refusal::Busy)
                     } else {
@@ -356,7 +361,8 @@ impl Loop {
                 }
             }
             Inbound::Checkpoint(connection, correlation) => {
-                self.checkpoint.next.push((connection, correlation));
+                let lsn = self.engine.durable_lsn();
+                self.checkpoint.waiting.push((connection, correlation, lsn));
             }
             Inbound::Stop(grace_ms) => {
                 self.stopping
@@ -394,8 +400,6 @@ impl Loop {
         }
         if self.wants_checkpoint() {
             self.checkpoint.running = true;
-            self.checkpoint.appended_bytes = 0;
-            self.checkpoint.waiting = std::mem::take(&mut self.checkpoint.next);
             if !self.follower.give(FollowerTask::Checkpoint) {
                 return Err(Failure::ThreadGone("follower"));
             }
@@ -419,7 +423,7 @@ impl Loop {
         }
         let durable = self.log.durable_lsn(0);
         let due = state.last.elapsed() >= self.settings.checkpoint_interval;
-        !state.next.is_empty()
+        !state.waiting.is_empty()
             || state.appended_bytes >= self.settings.checkpoint_bytes
             || (due && durable > state.lsn)
     }
@@ -461,7 +465,9 @@ impl Loop {
 
     fn report(&mut self, report: FollowerReport) -> Result<(), Failure> {
         match report {
-            FollowerReport::Written { lsn, blocks } => {
+            FollowerReport::Written { lsn, covered_bytes, blocks } => {
+                let left = self.checkpoint.appended_bytes.saturating_sub(covered_bytes);
+                self.checkpoint.appended_bytes = left;
                 self.engine.bodies.install(lsn, blocks);
                 self.checkpoint.lsn = lsn;
                 self.touch_streams();
@@ -472,10 +478,12 @@ impl Loop {
             FollowerReport::Trimmed { lsn } => {
                 self.checkpoint.running = false;
                 self.checkpoint.last = Instant::now();
-                for (connection, correlation) in std::mem::take(&mut self.checkpoint.waiting) {
-                    if let Some(peer) = self.peers.get(&connection) {
-                        peer.outbox
-                            .append(|out| convert::checkpoint_done(out, correlation, lsn));
+                let waiting = std::mem::take(&mut self.checkpoint.waiting);
+                for (connection, correlation, wanted) in waiting {
+                    if wanted > lsn {
+                        self.checkpoint.waiting.push((connection, correlation, wanted));
+                    } else if let Some(peer) = self.peers.get(&connection) {
+                        peer.outbox.append(|out| convert::checkpoint_done(out, correlation, lsn));
                     }
                 }
                 // Pushes may have been held until now.
@@ -504,8 +512,9 @@ impl Loop {
                 }
                 Effect::Connected { leases_held } => {
                     let epoch = self.engine.shard().epoch();
+                    let hello = peer.hello;
                     peer.outbox
-                        .append(|out| self.welcome.put(out, epoch, leases_held));
+                        .append(|out| self.welcome.put(out, hello, epoch, leases_held));
                 }
                 Effect::Replaced => {
                     peer.tell(&addressed.effect);

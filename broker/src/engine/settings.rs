@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Bounds and times of the loop.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// What may be gathered before nothing more is taken in, and what one round may bring, are at
+    /// most this, so that a batch fits into a small segment, too.
+    pub(crate) gathered_bytes_max: usize,
     /// The journal may hold this much before pushes are held.
     pub(crate) journal_bytes_max: u64,
     /// A checkpoint begins when so much has been appended since the last one,

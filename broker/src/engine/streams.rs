@@ -13,6 +13,8 @@ use crate::convert::{FRAME_ROOM_BYTES, part};
 pub(super) struct Stream {
     id: JobId,
     token: u64,
+    /// Of the DELIVER that it goes on from.
+    correlation: u64,
     /// Parts with ids of their own, still to be looked up.
     parts: VecDeque<JobId>,
     /// What follows the parts.
@@ -36,10 +38,16 @@ pub(super) enum Progress {
 }
 
 impl Stream {
-    pub(super) fn new(id: JobId, token: u64, parts: Vec<JobId>, last: Bytes, to_come: u64) -> Self {
+    pub(super) fn new(
+        (id, token, correlation): (JobId, u64, u64),
+        parts: Vec<JobId>,
+        last: Bytes,
+        to_come: u64,
+    ) -> Self {
         Self {
             id,
             token,
+            correlation,
             parts: parts.into(),
             last,
             current: Bytes::new(),
@@ -69,7 +77,8 @@ impl Stream {
             .current
             .split_to(self.current.len().min(FRAME_ROOM_BYTES));
         self.to_come -= now.len() as u64;
-        part(out, self.id.0, self.token, self.to_come, &now);
+        let lease = (self.id.0, self.token);
+        part(out, self.correlation, lease, self.to_come, &now);
         Progress::Sent
     }
 

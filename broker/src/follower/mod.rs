@@ -46,6 +46,8 @@ pub(crate) enum FollowerReport {
     Written {
         /// Its LSN.
         lsn: Lsn,
+        /// Bytes of journal that it covered.
+        covered_bytes: u64,
         /// All blocks, in the order of ids.
         blocks: Arc<[BlockMeta]>,
     },
@@ -70,8 +72,15 @@ pub(crate) struct Follower {
     now_ms: Millis,
     pages: Vec<PageMeta>,
     blocks: Vec<BlockMeta>,
+    /// Journal that one checkpoint covers at most; the rest follows with the next.
+    window_bytes: u64,
+    /// Journal that the last checkpoint covered.
+    covered_bytes: u64,
     stop: Arc<AtomicBool>,
 }
+
+/// Jobs that one checkpoint holds in memory, at about 100 bytes each, before it ends early.
+const WINDOW_JOBS_MAX: usize = 250_000;
 
 impl Follower {
     /// Goes on from a checkpoint; without one from an empty ledger and LSN 0.
@@ -82,6 +91,7 @@ impl Follower {
         ledger: Ledger,
         (lsn, now_ms): (Lsn, Millis),
         (pages, blocks): (Vec<PageMeta>, Vec<BlockMeta>),
+        window_bytes: u64,
     ) -> Self {
         let reader = catalog.reader();
         let stop = Arc::default();
@@ -95,6 +105,8 @@ impl Follower {
             now_ms,
             pages,
             blocks,
+            window_bytes,
+            covered_bytes: 0,
             stop,
         }
     }
@@ -115,6 +127,7 @@ impl Follower {
             let report = match task {
                 FollowerTask::Checkpoint => self.checkpoint().map(|()| FollowerReport::Written {
                     lsn: self.lsn,
+                    covered_bytes: self.covered_bytes,
                     blocks: self.blocks.clone().into(),
                 }),
                 FollowerTask::Trim(lsn) => {
@@ -132,13 +145,14 @@ impl Follower {
         }
     }
 
-    /// Brings the store up to what is durable when it begins.
+    /// Brings the store up to what is durable when it begins, or as far as one window reaches.
     ///
     /// # Errors
     /// Of the journal and the store; all final.
     pub(crate) fn checkpoint(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
         let until = self.log.durable_lsn(self.shard);
+        self.covered_bytes = 0;
         if until <= self.lsn {
             return Ok(());
         }
@@ -176,10 +190,14 @@ impl Follower {
         let mut births = Births::default();
         let mut lsn = self.lsn;
         while lsn < until && !self.stop.load(Ordering::Relaxed) {
+            if self.covered_bytes >= self.window_bytes || window.len() >= WINDOW_JOBS_MAX {
+                break;
+            }
             let Some((batch, place)) = self.log.next(self.shard, lsn)? else {
                 break;
             };
             let last_lsn = batch.last_lsn();
+            self.covered_bytes += batch.payload.len() as u64;
             let mut ids: Option<(JobId, JobId)> = None;
             for event in EventReader::new(batch.payload, batch.first_lsn, batch.time_ms) {
                 let (event_lsn, now_ms, event) = event?;

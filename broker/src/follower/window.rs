@@ -57,6 +57,11 @@ impl Window {
         }
     }
 
+    /// Jobs in memory.
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
     /// Makes the jobs ready to be changed.
     pub(super) fn load(&mut self, ids: &[JobId]) -> Result<(), Failure> {
         for id in ids {

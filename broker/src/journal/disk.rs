@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -32,6 +32,15 @@ impl Disk {
     /// Opens an existing file for reading and writing.
     pub(super) fn open(&self, path: &Path) -> Result<DiskFile, JournalError> {
         self.open_with(OpenOptions::new().read(true).write(true), path, "open")
+    }
+
+    /// Opens an existing file for writes that pass by the page cache; `None` where that is not to
+    /// be had. Such writes need memory, offsets and lengths of whole pages.
+    pub(super) fn open_direct(&self, path: &Path) -> Option<DiskFile> {
+        let direct = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
+        let mut options = OpenOptions::new();
+        options.write(true).custom_flags(direct);
+        self.open_with(&options, path, "open").ok()
     }
 
     fn open_with(
@@ -181,6 +190,17 @@ fn refused(path: &Path, op: &'static str, source: io::Error) -> JournalError {
         op,
         source,
     }
+}
+
+/// True when the file system does not take the write in this form.
+pub(super) fn is_unsupported(error: &JournalError) -> bool {
+    matches!(
+        error,
+        JournalError::Io { source, .. } if matches!(
+            source.kind(),
+            io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+        )
+    )
 }
 
 /// True when the disk had no room, which may pass, unlike every other error.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use verteilt_core::{ConnectionId, SessionId};
 use verteilt_protocol::limits::HEARTBEATS_MISSED_MAX;
-use verteilt_protocol::{ErrorCode, Frame, FrameType, decode, encode, encode_empty};
+use verteilt_protocol::{ErrorCode, Frame, FrameType, decode, encode, encode_empty, wire};
 
 use super::handshake::{Greeting, greeting};
 use super::outbox::{OUTBOX_LOW_BYTES, Outbox, WRITE_DEADLINE};
@@ -104,12 +104,14 @@ async fn open<R: AsyncRead + Unpin>(
                 session,
                 namespace,
                 client,
+                hello,
             }) => {
                 tracing::debug!(connection = connection.0, client, "connected");
                 let outbox = Arc::clone(outbox);
                 let open = Inbound::Open {
                     connection,
                     session,
+                    hello,
                     outbox,
                 };
                 return gate
@@ -127,6 +129,12 @@ async fn open<R: AsyncRead + Unpin>(
 fn refuse(outbox: &Outbox, correlation: u64, bad: &Bad) {
     let error = bad.code.error(bad.message.as_str());
     outbox.append(|out| encode(out, FrameType::Error, 0, correlation, &error, &[]));
+}
+
+/// The client counts every push that it sent against its credit, also one that was refused here.
+fn give_back(outbox: &Outbox, bytes: u64) {
+    let credit = wire::PushCredit { bytes };
+    outbox.append(|out| encode(out, FrameType::PushCredit, 0, 0, &credit, &[]));
 }
 
 /// Why a connection is read no further.
@@ -274,6 +282,7 @@ impl Piece {
                 }
             };
             let (correlation, payload) = (frame.correlation, frame.payload.len());
+            let is_push = matches!(frame.kind(), Some(FrameType::Push | FrameType::PushPart));
             self.bytes += verteilt_protocol::HEADER_BYTES + frame.meta.len() + payload;
             match convert::convert(frame, context) {
                 Ok(Converted::Request(request)) => {
@@ -291,6 +300,7 @@ impl Piece {
                         );
                         return Gathered::End(End::Refused(code));
                     }
+                    self.bytes += request.table_bytes();
                     self.requests.push(request);
                 }
                 Ok(Converted::Checkpoint) => {
@@ -304,6 +314,9 @@ impl Piece {
                     refuse(outbox, correlation, &bad);
                     if bad.close {
                         return Gathered::End(End::Refused(bad.code));
+                    }
+                    if is_push && payload > 0 {
+                        give_back(outbox, payload as u64);
                     }
                 }
             }

@@ -31,10 +31,13 @@ pub(crate) struct Greeting {
     pub(crate) session: SessionId,
     pub(crate) namespace: Arc<str>,
     pub(crate) client: String,
+    /// The correlation that WELCOME answers.
+    pub(crate) hello: u64,
 }
 
 impl Welcome {
-    pub(crate) fn put(&self, out: &mut BytesMut, epoch: u64, leases_held: u32) {
+    /// The answer to the HELLO with this correlation.
+    pub(crate) fn put(&self, out: &mut BytesMut, hello: u64, epoch: u64, leases_held: u32) {
         let message = wire::Welcome {
             version: *VERSIONS.end(),
             server_name: "verteilt".to_owned(),
@@ -53,7 +56,7 @@ impl Welcome {
             push_credit: self.push_credit_bytes,
             leases_held,
         };
-        encode(out, FrameType::Welcome, 0, 0, &message, &[]);
+        encode(out, FrameType::Welcome, 0, hello, &message, &[]);
     }
 }
 
@@ -101,5 +104,6 @@ pub(crate) fn greeting(frame: &Frame) -> Result<Greeting, Bad> {
         session,
         namespace: Arc::from(namespace),
         client,
+        hello: frame.correlation,
     })
 }

@@ -182,7 +182,7 @@ impl Store for SledStore {
         self.db
             .insert(key, value)
             .map_err(|error| self.fail(&error))?;
-        Ok(())
+        self.nudge_cache(key)
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), StoreError> {

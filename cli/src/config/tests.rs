@@ -63,7 +63,7 @@ fn a_file_needs_only_what_differs() {
     assert_eq!(config.journal.bytes_max, Size(2 << 30));
     assert_eq!(
         config.journal.segment_bytes,
-        Config::default().journal.segment
+        Config::default().journal.segment_bytes
     );
     assert_eq!(config.listen, Config::default().listen);
 }

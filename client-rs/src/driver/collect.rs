@@ -28,7 +28,8 @@ impl Driver {
             let pushes = if may_push { pending.pushes.jobs } else { 0 };
             let waiting = pushes + pending.settles.jobs;
             let full = pending.pushes.has_full() || self.pushes.has_older();
-            if waiting > 0 && !full && session.gather(waiting, self.expected, context) {
+            let alone = self.pushes.is_empty() && self.settles.is_empty();
+            if waiting > 0 && !full && session.gather(waiting, self.expected, alone, context) {
                 return false;
             }
             self.expected = 0;
@@ -113,7 +114,7 @@ impl Driver {
 
     /// Looks at everything that has a time, and sets the timer to the next one. An error ends the
     /// connection, if there is one.
-    pub(super) fn sweep(&mut self, mut session: Option<&mut Session>) -> Result<(), ClientError> {
+    pub(super) fn sweep(&mut self, session: Option<&mut Session>) -> Result<(), ClientError> {
         let now = Instant::now();
         let (cancels, calls_due) = self.calls.expire(now);
         let pushes_due = earlier(self.pushes.expire(now), self.pushes.resume(now));
@@ -139,7 +140,7 @@ impl Driver {
             expired
         };
         self.pushes.expire_batches(expired);
-        if let Some(session) = session.as_deref_mut() {
+        if let Some(session) = session {
             for correlation in cancels {
                 session.outbox.empty(FrameType::Cancel, correlation);
             }

@@ -150,12 +150,9 @@ impl Driver {
         if !self.connected_before {
             return (after >= config.connect_wait).then(|| reason.clone());
         }
-        let gave_up = config
-            .reconnect
-            .deadline
-            .is_some_and(|deadline| after >= deadline);
+        let deadline = config.reconnect.deadline?;
         let reason = reason.to_string();
-        gave_up.then(|| ClientError::ReconnectGaveUp { after, reason })
+        (after >= deadline).then_some(ClientError::ReconnectGaveUp { after, reason })
     }
 
     /// Waits for something while there is no connection; deadlines go on. Err: the client ends.

@@ -109,7 +109,7 @@ impl Session {
                 verteilt_protocol::ErrorCode::HeartbeatMissed.error(text),
             ));
         }
-        if !std::mem::take(&mut pulse.wrote) {
+        if !std::mem::take(&mut pulse.wrote) && self.outbox.is_empty() {
             self.outbox.empty(FrameType::Heartbeat, 0);
         }
         Ok(self.pulse.next)
@@ -118,11 +118,12 @@ impl Session {
     /// True: callers that were just answered are likely to come again, look once they have had their
     /// turn. Costs no time: other tasks that are ready run, then this one. Without it the first of
     /// them, which wakes this task, would have a frame of its own on runtimes that run what was
-    /// woken last first.
+    /// woken last first. `alone`: nothing else is unanswered, so these are all there are.
     pub(super) fn gather(
         &mut self,
         waiting: usize,
         expected: usize,
+        alone: bool,
         context: &mut Context<'_>,
     ) -> bool {
         let known = self.gathering.take().unwrap_or_default();
@@ -131,9 +132,14 @@ impl Session {
         } else {
             known.idle_passes + 1
         };
-        let enough = waiting >= expected
+        let idle_passes_max = if waiting < expected {
+            GATHER_PASSES_IDLE
+        } else {
+            1
+        };
+        let enough = (alone && waiting >= expected)
             || known.passes == GATHER_PASSES
-            || idle_passes == GATHER_PASSES_IDLE;
+            || idle_passes == idle_passes_max;
         if enough {
             return false;
         }

@@ -1,5 +1,5 @@
 //! A scripted broker over a real socket: each test says what it answers.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
@@ -12,14 +12,14 @@ use verteilt_protocol::{FLAG_CUMULATIVE, Frame, FrameType, decode, encode, encod
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub struct Peer {
+pub(crate) struct Peer {
     listener: TcpListener,
-    pub url: String,
-    pub welcome: wire::Welcome,
+    pub(crate) url: String,
+    pub(crate) welcome: wire::Welcome,
 }
 
 impl Peer {
-    pub async fn listen() -> Self {
+    pub(crate) async fn listen() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("verteilt://{}", listener.local_addr().unwrap());
         let welcome = wire::Welcome {
@@ -36,7 +36,7 @@ impl Peer {
         }
     }
 
-    pub fn builder(&self) -> ClientBuilder {
+    pub(crate) fn builder(&self) -> ClientBuilder {
         let reconnect = Reconnect {
             delay_first: Duration::from_millis(5),
             delay_max: Duration::from_millis(50),
@@ -46,12 +46,12 @@ impl Peer {
     }
 
     /// Connects a client with its handshake.
-    pub async fn pair(&self, builder: ClientBuilder) -> (Client, Connection) {
+    pub(crate) async fn pair(&self, builder: ClientBuilder) -> (Client, Connection) {
         let (client, connection) = tokio::join!(builder.connect(), self.accept());
         (client.unwrap(), connection)
     }
 
-    pub async fn accept(&self) -> Connection {
+    pub(crate) async fn accept(&self) -> Connection {
         let (mut connection, _) = self.accept_hello().await;
         connection
             .send(FrameType::Welcome, 1, &self.welcome, b"")
@@ -59,7 +59,7 @@ impl Peer {
         connection
     }
 
-    pub async fn accept_hello(&self) -> (Connection, wire::Hello) {
+    pub(crate) async fn accept_hello(&self) -> (Connection, wire::Hello) {
         let accepted = tokio::time::timeout(PATIENCE, self.listener.accept()).await;
         let stream = accepted.expect("the client connects").unwrap().0;
         stream.set_nodelay(true).unwrap();
@@ -73,14 +73,14 @@ impl Peer {
     }
 }
 
-pub struct Connection {
-    pub stream: TcpStream,
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
     buffer: BytesMut,
 }
 
 impl Connection {
     /// The next frame but heartbeats; `None`: closed.
-    pub async fn next(&mut self) -> Option<Frame> {
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
         let next = async {
             loop {
                 match decode(&mut self.buffer).unwrap() {
@@ -98,7 +98,7 @@ impl Connection {
             .expect("a frame or the end")
     }
 
-    pub async fn expect(&mut self, kind: FrameType) -> Frame {
+    pub(crate) async fn expect(&mut self, kind: FrameType) -> Frame {
         let frame = self
             .next()
             .await
@@ -107,42 +107,51 @@ impl Connection {
         frame
     }
 
-    pub async fn expect_message<M: Message + Default>(&mut self, kind: FrameType) -> (u64, M) {
+    pub(crate) async fn expect_message<M: Message + Default>(
+        &mut self,
+        kind: FrameType,
+    ) -> (u64, M) {
         let frame = self.expect(kind).await;
         (frame.correlation, frame.message().unwrap())
     }
 
     /// Nothing comes for a while.
-    pub async fn expect_silence(&mut self, time: Duration) {
+    pub(crate) async fn expect_silence(&mut self, time: Duration) {
         let frame = tokio::time::timeout(time, self.stream.read_buf(&mut self.buffer)).await;
         assert!(frame.is_err(), "{:?}", decode(&mut self.buffer));
         assert!(self.buffer.is_empty());
     }
 
-    pub async fn send<M: Message>(&mut self, kind: FrameType, number: u64, m: &M, payload: &[u8]) {
+    pub(crate) async fn send<M: Message>(
+        &mut self,
+        kind: FrameType,
+        number: u64,
+        m: &M,
+        payload: &[u8],
+    ) {
         let mut out = BytesMut::new();
         encode(&mut out, kind, 0, number, m, payload);
         self.stream.write_all(&out).await.unwrap();
     }
 
-    pub async fn ok(&mut self, correlation: u64) {
+    pub(crate) async fn ok(&mut self, correlation: u64) {
         let mut out = BytesMut::new();
         encode_empty(&mut out, FrameType::Ok, 0, correlation);
         self.stream.write_all(&out).await.unwrap();
     }
 
-    pub async fn ok_up_to(&mut self, correlation: u64) {
+    pub(crate) async fn ok_up_to(&mut self, correlation: u64) {
         let mut out = BytesMut::new();
         encode_empty(&mut out, FrameType::Ok, FLAG_CUMULATIVE, correlation);
         self.stream.write_all(&out).await.unwrap();
     }
 
-    pub async fn refuse(&mut self, correlation: u64, error: &wire::Error) {
+    pub(crate) async fn refuse(&mut self, correlation: u64, error: &wire::Error) {
         self.send(FrameType::Error, correlation, error, b"").await;
     }
 
     /// Answers a push: ids from `first_id`, and credit.
-    pub async fn pushed(&mut self, frame: &Frame, first_id: u64, credit: u64) {
+    pub(crate) async fn pushed(&mut self, frame: &Frame, first_id: u64, credit: u64) {
         let push: wire::Push = frame.message().unwrap();
         let result = wire::PushResult {
             correlation: frame.correlation,
@@ -159,7 +168,7 @@ impl Connection {
     }
 
     /// Delivers jobs without headers.
-    pub async fn deliver(
+    pub(crate) async fn deliver(
         &mut self,
         number: u64,
         subscription: u64,
@@ -181,7 +190,7 @@ impl Connection {
     }
 
     /// Answers a SUBSCRIBE and gives its number.
-    pub async fn subscribed(&mut self) -> u64 {
+    pub(crate) async fn subscribed(&mut self) -> u64 {
         let (number, message): (_, wire::Subscribe) =
             self.expect_message(FrameType::Subscribe).await;
         self.ok(number).await;
@@ -189,14 +198,14 @@ impl Connection {
     }
 
     /// The client says goodbye and goes.
-    pub async fn expect_goodbye(&mut self) {
+    pub(crate) async fn expect_goodbye(&mut self) {
         self.expect(FrameType::Goodbye).await;
         assert!(self.next().await.is_none());
     }
 }
 
 /// Bodies of a push frame.
-pub fn bodies(frame: &Frame) -> Vec<Bytes> {
+pub(crate) fn bodies(frame: &Frame) -> Vec<Bytes> {
     let push: wire::Push = frame.message().unwrap();
     verteilt_protocol::split_payload(&frame.payload, &push.header_lengths, &push.body_lengths)
         .unwrap()

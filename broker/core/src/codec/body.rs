@@ -77,6 +77,9 @@ impl BodyRun {
             let mut head = Fields(bytes.slice(at..));
             let length = head.u32()? as usize;
             head.need(length)?;
+            if length == 0 {
+                return Err(CodecError::Short);
+            }
             let tag = head.u8()?;
             let end = at + 4 + length;
             if tag == tag::PUSHED || tag == tag::PART_STORED {
@@ -96,29 +99,25 @@ impl BodyRun {
         let index =
             id.0.checked_sub(self.first_id.0)
                 .filter(|at| *at < u64::from(self.count))?;
+        let cut = |start: usize, length: usize| {
+            let end = start.checked_add(length)?;
+            (end <= bytes.len()).then(|| bytes.slice(start..end))
+        };
         if self.ends_at == 0 {
-            return Some((
-                0,
-                bytes.slice(self.payload_at..self.payload_at + self.single_length),
-            ));
+            return Some((0, cut(self.payload_at, self.single_length)?));
         }
-        let word = |table: usize, at: u64| {
-            let from = table + 4 * at as usize;
-            (&bytes[from..from + 4]).get_u32_le()
+        let word = |table: usize, at: u64| Some(cut(table + 4 * at as usize, 4)?.get_u32_le());
+        let start = match index.checked_sub(1) {
+            None => 0,
+            Some(before) => word(self.ends_at, before)?,
         };
-        let start = if index == 0 {
-            0
-        } else {
-            word(self.ends_at, index - 1)
+        let length = word(self.ends_at, index)?.checked_sub(start)?;
+        let headers = match self.headers_at {
+            0 => 0,
+            table => word(table, index)?,
         };
-        let end = word(self.ends_at, index);
-        let headers = if self.headers_at == 0 {
-            0
-        } else {
-            word(self.headers_at, index)
-        };
-        let range = self.payload_at + start as usize..self.payload_at + end as usize;
-        Some((headers, bytes.slice(range)))
+        let body = cut(self.payload_at + start as usize, length as usize)?;
+        Some((headers, body))
     }
 
     /// The run, counted from `offset` bytes earlier or later.

@@ -60,7 +60,14 @@ pub(super) fn peek(
         .find(&queue.namespace, &queue.name)
         .ok_or(Refusal::QueueUnknown)?;
     let live = &shard.jobs.index.queues[queue.0 as usize];
-    let max = jobs_max as usize;
+    // Nobody looks on behind the last one there is.
+    let max = (jobs_max as usize).min(match state {
+        JobState::Scheduled => live.scheduled.len() - live.failed,
+        JobState::Ready => live.ready,
+        JobState::Leased => live.leased,
+        JobState::Failed => live.failed,
+        JobState::Dead => live.dead.len(),
+    });
     let ids: Vec<JobId> = match state {
         JobState::Ready => shard.jobs.line(queue).map(|(id, _)| id).take(max).collect(),
         JobState::Dead => live.dead.iter().copied().take(max).collect(),

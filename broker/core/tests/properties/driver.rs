@@ -196,9 +196,10 @@ impl Driver {
     }
 
     fn handle(&mut self, caller: Caller, command: Command) {
-        let output = self.world.handle(caller, command.clone());
+        let asked = command.clone();
+        let output = self.world.handle(caller, command);
         self.checker
-            .command(caller, &command, &output, self.world.now_ms);
+            .command(caller, &asked, &output, self.world.now_ms);
     }
 
     fn push(&mut self, push: &PushStep) {

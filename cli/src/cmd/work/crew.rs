@@ -43,6 +43,7 @@ struct Tally {
     failed: u64,
     handed_back: u64,
     lost: u64,
+    unsure: u64,
 }
 
 /// Works until a signal or, with `--drain`, until nothing is left.
@@ -151,8 +152,9 @@ impl Crew {
             End::Failed => self.tally.failed += 1,
             End::HandedBack => self.tally.handed_back += 1,
             End::Lost => self.tally.lost += 1,
+            End::Unsure => self.tally.unsure += 1,
         }
-        self.bar.set_position(self.tally.done);
+        self.bar.set_position(self.tally.done + self.tally.unsure);
         Ok(())
     }
 
@@ -208,11 +210,12 @@ impl Crew {
             failed,
             handed_back,
             lost,
+            unsure,
         } = self.tally;
-        if failed + handed_back + lost > 0 || io::stderr().is_terminal() {
+        if failed + handed_back + lost + unsure > 0 || io::stderr().is_terminal() {
             note(format_args!(
-                "{done} jobs done, {failed} runs failed, {handed_back} jobs handed back, \
-                 {lost} leases lost"
+                "{done} jobs done, {failed} runs failed, {handed_back} jobs handed back, {lost} \
+                 leases lost, {unsure} not known"
             ));
         }
     }

@@ -34,6 +34,9 @@ pub(super) enum End {
     HandedBack,
     /// Its lease ended before it was done; it runs again elsewhere.
     Lost,
+    /// Done, failed or handed back, but perhaps too late: a broker that was killed may have taken
+    /// the word and not answered it.
+    Unsure,
 }
 
 impl Bench {
@@ -109,7 +112,13 @@ impl Bench {
     ) -> Result<End, Failure> {
         match answer.await {
             Ok(()) => Ok(end),
-            Err(ClientError::LeaseLost { .. }) => Ok(lost_note(id)),
+            Err(ClientError::LeaseLost { .. }) => {
+                note(format_args!(
+                    "job {id}: its lease had ended when the broker was told; either it was told \
+                     just before it went away, or the job runs again"
+                ));
+                Ok(End::Unsure)
+            }
             Err(error) => Err(self.connection.explain(&error)),
         }
     }

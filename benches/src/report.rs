@@ -1,0 +1,177 @@
+//! Figures of several rounds, as a table for people and as JSON for programs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::machine::Machine;
+
+/// One figure, measured once a round.
+#[derive(Debug, Clone, Serialize)]
+pub struct Metric {
+    /// What.
+    pub name: String,
+    /// Of one value.
+    pub unit: &'static str,
+    /// In the order of the rounds.
+    pub values: Vec<f64>,
+}
+
+impl Metric {
+    /// The middle value, of two the mean.
+    #[must_use]
+    pub fn median(&self) -> f64 {
+        let mut sorted = self.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        match sorted.len() {
+            0 => f64::NAN,
+            length if length % 2 == 1 => sorted[middle],
+            _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        }
+    }
+
+    fn least(&self) -> f64 {
+        self.values.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    fn most(&self) -> f64 {
+        self.values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+}
+
+/// Something that is demanded of a ratio.
+#[derive(Debug, Clone, Serialize)]
+pub struct Demand {
+    /// In words.
+    pub text: String,
+    /// The median of the rounds' ratios; none if it could not be measured.
+    pub measured: Option<f64>,
+    /// Whether it holds; none if it could not be measured.
+    pub holds: Option<bool>,
+}
+
+impl Demand {
+    fn line(&self) -> String {
+        let verdict = match self.holds {
+            Some(true) => "holds",
+            Some(false) => "DOES NOT HOLD",
+            None => "UNPROVEN",
+        };
+        let measured = self.measured.map_or("not measured".to_owned(), |measured| {
+            format!("measured {measured:.2}")
+        });
+        format!("{verdict}: {} ({measured})", self.text)
+    }
+}
+
+/// All of a run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// What it was measured on.
+    pub machine: Machine,
+    /// What was asked for, in words.
+    pub setup: Vec<(String, String)>,
+    /// The figures.
+    pub metrics: Vec<Metric>,
+    /// What is demanded of them.
+    pub demands: Vec<Demand>,
+}
+
+impl Report {
+    /// An empty one.
+    #[must_use]
+    pub fn new(machine: Machine) -> Self {
+        Self {
+            machine,
+            setup: Vec::new(),
+            metrics: Vec::new(),
+            demands: Vec::new(),
+        }
+    }
+
+    /// Notes how it was run.
+    pub fn note(&mut self, key: &str, value: impl ToString) {
+        self.setup.push((key.to_owned(), value.to_string()));
+    }
+
+    /// Adds a value; the first one makes the metric.
+    pub fn add(&mut self, name: &str, unit: &'static str, value: f64) {
+        match self.metrics.iter_mut().find(|metric| metric.name == name) {
+            Some(metric) => metric.values.push(value),
+            None => self.metrics.push(Metric {
+                name: name.to_owned(),
+                unit,
+                values: vec![value],
+            }),
+        }
+    }
+
+    /// Adds the ratio of two metrics, round by round.
+    pub fn add_ratio(&mut self, name: &str, of: &str, to: &str) {
+        let values = |name: &str| Some(&self.metrics.iter().find(|m| m.name == name)?.values);
+        let (Some(of), Some(to)) = (values(of), values(to)) else {
+            return;
+        };
+        let values = of.iter().zip(to).map(|(of, to)| of / to).collect();
+        let name = name.to_owned();
+        self.metrics.push(Metric { name, unit: "x", values });
+    }
+
+    /// Holds a ratio against its bound.
+    pub fn demand(&mut self, text: &str, ratio: &str, holds: impl FnOnce(f64) -> bool) {
+        let metric = self.metrics.iter().find(|metric| metric.name == ratio);
+        let measured = metric.map(Metric::median);
+        self.demands.push(Demand {
+            text: text.to_owned(),
+            measured,
+            holds: measured.map(holds),
+        });
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        let machine = &self.machine;
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            out,
+            "{} processors, kernel {}, {}, load {} before",
+            machine.processors, machine.kernel, machine.filesystem, machine.load_before
+        );
+        for (key, value) in &self.setup {
+            let _ = writeln!(out, "{key}: {value}");
+        }
+        let _ = writeln!(out, "\n| metric | median | least | most | rounds |\n|---|---|---|---|---|");
+        for metric in &self.metrics {
+            let unit = metric.unit;
+            let rounds: Vec<_> = metric.values.iter().map(|value| shown(*value)).collect();
+            let _ = writeln!(
+                out,
+                "| {}, {unit} | {} | {} | {} | {} |",
+                metric.name,
+                shown(metric.median()),
+                shown(metric.least()),
+                shown(metric.most()),
+                rounds.join(", ")
+            );
+        }
+        if !self.demands.is_empty() {
+            out.push('\n');
+        }
+        for demand in &self.demands {
+            let _ = writeln!(out, "{}", demand.line());
+        }
+        out
+    }
+}
+
+/// Three digits that matter, or all of a larger number.
+fn shown(value: f64) -> String {
+    match value.abs() {
+        large if large >= 100.0 => format!("{value:.0}"),
+        middle if middle >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}

@@ -1,0 +1,95 @@
+//! Where the servers keep their data while they are measured.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::machine;
+
+/// A folder of one run. Gone when dropped, with everything in it.
+#[derive(Debug)]
+pub struct Scratch {
+    folder: TempDir,
+    filesystem: String,
+}
+
+impl Scratch {
+    /// In `parent`, or beside the built binaries.
+    ///
+    /// # Errors
+    /// If the folder would be in memory: nothing is durable there, so nothing measured there counts.
+    pub fn new(parent: Option<&Path>) -> Result<Self> {
+        let parent = match parent {
+            Some(parent) => parent.to_path_buf(),
+            None => beside_binaries()?,
+        };
+        fs::create_dir_all(&parent).with_context(|| format!("making {}", parent.display()))?;
+        let filesystem = machine::filesystem_of(&parent)?;
+        if ["tmpfs", "ramfs"].contains(&filesystem.as_str()) {
+            bail!(
+                "{} is on {filesystem}, which is memory: name a folder on a disk with --data",
+                parent.display()
+            );
+        }
+        let folder = tempfile::Builder::new()
+            .prefix("bench-")
+            .tempdir_in(&parent)
+            .with_context(|| format!("making a folder in {}", parent.display()))?;
+        Ok(Self { folder, filesystem })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// An empty folder in it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn fresh(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path().join(name);
+        if path.exists() {
+            fs::remove_dir_all(&path).with_context(|| format!("emptying {}", path.display()))?;
+        }
+        fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// What it lies on, such as `ext4`.
+    #[must_use]
+    pub fn filesystem(&self) -> &str {
+        &self.filesystem
+    }
+}
+
+fn beside_binaries() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("looking for the path of this program")?;
+    let folder = program.parent().and_then(Path::parent);
+    let folder = folder.context("this program lies in no build folder: name one with --data")?;
+    Ok(folder.join("bench-data"))
+}
+
+/// Bytes that the files of a folder take on the disk.
+///
+/// # Errors
+/// What the system says; files that vanish meanwhile do not count.
+pub fn disk_bytes(folder: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let entry = entry?;
+        let Ok(about) = entry.metadata() else {
+            continue;
+        };
+        bytes += if about.is_dir() {
+            disk_bytes(&entry.path())?
+        } else {
+            about.blocks() * 512
+        };
+    }
+    Ok(bytes)
+}

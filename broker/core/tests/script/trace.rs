@@ -1,0 +1,229 @@
+//! What came of a step, in words.
+
+use std::collections::BTreeMap;
+
+use verteilt_core::{
+    ConnectionId, Effect, Event, JobId, Millis, PeekedJob, Pushed, QueueStats, SessionId,
+};
+
+/// How the script calls things.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) connections: BTreeMap<ConnectionId, String>,
+    pub(crate) sessions: BTreeMap<SessionId, String>,
+    pub(crate) queues: Vec<String>,
+}
+
+const VOLATILE: u64 = 1 << 63;
+
+/// Job ids and tokens; those of `memory` jobs count from the start of the broker.
+pub(crate) fn number(number: u64) -> String {
+    if number & VOLATILE == 0 {
+        number.to_string()
+    } else {
+        format!("m{}", number & ((1 << 40) - 1))
+    }
+}
+
+pub(crate) fn time(ms: Millis) -> String {
+    match ms {
+        0 => "0".to_owned(),
+        ms if ms.is_multiple_of(1_000) => format!("{}s", ms / 1_000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+pub(crate) fn ids(ids: &[JobId]) -> String {
+    let runs = ids.chunk_by(|a, b| a.0 + 1 == b.0);
+    let runs = runs.map(|run| match run {
+        [one] => number(one.0),
+        [first, .., last] => format!("{}..{}", number(first.0), number(last.0)),
+        [] => String::new(),
+    });
+    runs.collect::<Vec<_>>().join(" ")
+}
+
+fn timed(jobs: &[(JobId, Millis)]) -> String {
+    let jobs = jobs
+        .iter()
+        .map(|(id, at_ms)| format!(" {} until={}", number(id.0), time(*at_ms)));
+    jobs.collect()
+}
+
+impl Names {
+    pub(crate) fn event(&self, event: &Event) -> String {
+        let session = |id: &SessionId| &self.sessions[id];
+        match event {
+            Event::Started { epoch } => format!("started epoch={epoch}"),
+            Event::QueueCreated { name, .. } => format!("queue-created {name}"),
+            Event::Pushed(pushed) => self.pushed(pushed),
+            Event::PartStored {
+                session: of,
+                upload,
+                id,
+                payload,
+            } => format!(
+                "part-stored {} upload={upload} id={} bytes={}",
+                session(of),
+                id.0,
+                payload.len()
+            ),
+            Event::UploadDropped {
+                session: of,
+                upload,
+            } => {
+                format!("upload-dropped {} upload={upload}", session(of))
+            }
+            Event::Leased {
+                session: to,
+                token,
+                ids: jobs,
+                ..
+            } => {
+                format!(
+                    "leased {} to={} token={}",
+                    ids(jobs),
+                    session(to),
+                    number(*token)
+                )
+            }
+            Event::Acked { ids: jobs } => format!("acked {}", ids(jobs)),
+            Event::Failed { jobs } => format!("failed{}", timed(jobs)),
+            Event::Died { ids: jobs } => format!("died {}", ids(jobs)),
+            Event::Requeued { ids: jobs, excused } => {
+                format!(
+                    "requeued {}{}",
+                    ids(jobs),
+                    if *excused { " excused" } else { "" }
+                )
+            }
+            Event::Touched { jobs } => format!("touched{}", timed(jobs)),
+            Event::QueuePaused { queue, paused } => {
+                let word = if *paused { "paused" } else { "resumed" };
+                format!("{word} {}", self.queues[queue.0 as usize])
+            }
+            Event::Purged { ids: jobs } => format!("purged {}", ids(jobs)),
+            Event::ProducersForgotten { producers } => {
+                format!("producers-forgotten {}", producers.len())
+            }
+        }
+    }
+
+    fn pushed(&self, pushed: &Pushed) -> String {
+        let all: Vec<JobId> = (0..pushed.count() as u64)
+            .map(|at| JobId(pushed.first_id.0 + at))
+            .collect();
+        let mut line = format!(
+            "pushed {} {} due={}",
+            self.queues[pushed.queue.0 as usize],
+            ids(&all),
+            time(pushed.due_ms)
+        );
+        if pushed.priority != 0 {
+            line += &format!(" priority={}", pushed.priority);
+        }
+        if !pushed.parts.is_empty() {
+            line += &format!(
+                " parts={} parts-bytes={}",
+                ids(&pushed.parts),
+                pushed.parts_bytes
+            );
+        }
+        line
+    }
+
+    pub(crate) fn effect(&self, effect: &Effect) -> String {
+        match effect {
+            Effect::Connected { leases_held } => format!("connected leases={leases_held}"),
+            Effect::Replaced => "replaced".to_owned(),
+            Effect::Pushed {
+                first_id,
+                count,
+                duplicate,
+                ..
+            } => {
+                let again = if *duplicate { " duplicate" } else { "" };
+                format!("pushed {} count={count}{again}", number(first_id.0))
+            }
+            Effect::Deliver {
+                subscription,
+                correlation,
+                token,
+                jobs,
+            } => {
+                let to = match correlation {
+                    0 => format!("as={subscription}"),
+                    _ => format!("pull={correlation}"),
+                };
+                if jobs.is_empty() {
+                    return format!("deliver {to} nothing");
+                }
+                let jobs = jobs.iter().map(|job| {
+                    let parts = match &job.parts[..] {
+                        [] => String::new(),
+                        parts => format!(" parts={}", ids(parts)),
+                    };
+                    format!(" {}/attempt={}{parts}", number(job.id.0), job.attempt)
+                });
+                format!(
+                    "deliver {to} token={}{}",
+                    number(*token),
+                    jobs.collect::<String>()
+                )
+            }
+            Effect::Done { .. } => "done".to_owned(),
+            Effect::Settled { refused, .. } if refused.is_empty() => "settled".to_owned(),
+            Effect::Settled { refused, .. } => format!("settled but {}", ids(refused)),
+            Effect::Refused { refusal, .. } => format!("refused {refusal:?}"),
+            Effect::LeaseLost { leases } => {
+                let lost: Vec<JobId> = leases.iter().map(|lease| lease.0).collect();
+                format!("lease-lost {}", ids(&lost))
+            }
+            Effect::Stats { queues, more, .. } => {
+                let queues = queues
+                    .iter()
+                    .map(|stats| format!("\n  {}", stats_of(stats)));
+                format!("stats{}{}", queues.collect::<String>(), more_word(*more))
+            }
+            Effect::Peeked { jobs, .. } => {
+                let jobs = jobs.iter().map(|job| format!("\n  {}", peeked(job)));
+                format!("peeked{}", jobs.collect::<String>())
+            }
+            Effect::Purged { jobs, more, .. } => format!("purged {jobs}{}", more_word(*more)),
+        }
+    }
+}
+
+fn more_word(more: bool) -> &'static str {
+    if more { " more" } else { "" }
+}
+
+fn stats_of(stats: &QueueStats) -> String {
+    let numbers = [
+        ("scheduled", stats.scheduled),
+        ("ready", stats.ready),
+        ("leased", stats.leased),
+        ("failed", stats.failed),
+        ("dead", stats.dead),
+        ("done", stats.done),
+        ("pushed", stats.pushed),
+        ("subscriptions", stats.subscriptions),
+        ("paused", u64::from(stats.paused)),
+    ];
+    let told = numbers.iter().filter(|(_, number)| *number > 0);
+    let told = told.map(|(name, number)| format!(" {name}={number}"));
+    stats.queue.clone() + &told.collect::<String>()
+}
+
+fn peeked(job: &PeekedJob) -> String {
+    format!(
+        "{} {:?} priority={} attempts={}/{} due={} bytes={}",
+        number(job.id.0),
+        job.state,
+        job.priority,
+        job.attempts,
+        job.attempts_max,
+        time(job.due_ms),
+        job.length
+    )
+}

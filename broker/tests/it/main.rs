@@ -1,0 +1,37 @@
+//! The broker as its clients see it: real sockets, real files, raw frames.
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | `house.rs` | a broker in a folder of its own: start, stop, drop, start again |
+//! | `peer.rs`, `job.rs` | a client that speaks in frames and checks every answer |
+//! | `handshake.rs`, `malformed.rs`, `heartbeats.rs` | what is said first, what is said wrong, what is not said |
+//! | `pushes.rs`, `producers.rs`, `uploads.rs` | jobs in |
+//! | `subscriptions.rs`, `reserves.rs`, `settles.rs`, `sessions.rs` | jobs out |
+//! | `administration.rs` | stats, peek, pause, purge, checkpoint |
+//! | `restarts.rs`, `checkpoints.rs`, `backlog.rs` | what survives, against a model |
+//! | `slow.rs`, `fairness.rs`, `journal_full.rs` | who waits for whom |
+//! | `folders.rs`, `stopping.rs`, `failures.rs` | refusing to start, and ending |
+
+mod administration;
+mod backlog;
+mod checkpoints;
+mod failures;
+mod fairness;
+mod folders;
+mod handshake;
+mod heartbeats;
+mod house;
+mod job;
+mod journal_full;
+mod malformed;
+mod peer;
+mod producers;
+mod pushes;
+mod reserves;
+mod restarts;
+mod sessions;
+mod settles;
+mod slow;
+mod stopping;
+mod subscriptions;
+mod uploads;
