@@ -12,14 +12,14 @@ use crate::table::JobTable;
 pub(crate) struct LiveJobs {
     pub(crate) table: JobTable,
     pub(crate) index: Index,
-    /// Bytes of `memory` jobs.
+    /// What all `memory` jobs count against their limit.
     pub(crate) volatile_bytes: u64,
 }
 
 impl JobSlots for LiveJobs {
     fn insert(&mut self, id: JobId, job: Job) {
         if id.is_volatile() {
-            self.volatile_bytes += u64::from(job.length);
+            self.volatile_bytes += charge(&job);
         }
         self.index.insert(id, &job);
         self.table.insert(id, job);
@@ -46,7 +46,7 @@ impl JobSlots for LiveJobs {
             .remove(id)
             .expect("an event names a job that is there");
         if id.is_volatile() {
-            self.volatile_bytes -= u64::from(job.length);
+            self.volatile_bytes -= charge(&job);
         }
         if self.index.remove(id, &job) {
             self.clean(job.queue, job.priority);
@@ -83,6 +83,13 @@ impl LiveJobs {
             .queue(queue)
             .clean(priority, |entry| is_live(table, promoted_ms, entry));
     }
+}
+
+/// What a `memory` job counts against their limit: its bytes, and what an empty one takes as well.
+pub(crate) const MEMORY_JOB_BYTES: u64 = 128;
+
+fn charge(job: &Job) -> u64 {
+    u64::from(job.length) + MEMORY_JOB_BYTES
 }
 
 fn is_live(table: &JobTable, promoted_ms: Millis, (due_ms, id): Entry) -> bool {

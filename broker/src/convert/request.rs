@@ -30,7 +30,9 @@ pub(crate) struct Bad {
     pub(crate) close: bool,
 }
 
-/// What a frame turned out to be.
+/// What a frame turned out to be. Nearly always a request, so that a box would cost one
+/// allocation a frame and save nothing.
+#[expect(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub(crate) enum Converted {
     Request(Request),
@@ -64,73 +66,23 @@ pub(crate) fn convert(frame: Frame, context: &Context) -> Result<Converted, Bad>
         return Err(Bad::new(ErrorCode::UnknownFrameType, message));
     };
     let correlation = frame.correlation;
-    let mut push_bytes = 0;
+    let is_push = matches!(kind, FrameType::Push | FrameType::PushPart);
+    let push_bytes = if is_push { frame.payload.len() as u32 } else { 0 };
     let command = match kind {
         FrameType::Heartbeat => return Ok(Converted::Heartbeat),
         FrameType::Goodbye => return Ok(Converted::Goodbye),
         FrameType::Checkpoint => return Ok(Converted::Checkpoint),
         FrameType::Cancel => Command::Cancel { correlation },
-        FrameType::Push => {
-            push_bytes = frame.payload.len() as u32;
-            push(&frame, context)?
-        }
-        FrameType::PushPart => {
-            push_bytes = frame.payload.len() as u32;
-            let part: wire::PushPart = message(&frame)?;
-            Command::PushPart {
-                upload: part.upload,
-                index: part.index,
-                payload: frame.payload,
-            }
-        }
+        FrameType::Push => push(&frame, context)?,
+        FrameType::PushPart => part(frame)?,
         FrameType::Subscribe => subscribe(&message(&frame)?, context)?,
         FrameType::Unsubscribe => {
-            let unsubscribe: wire::Unsubscribe = message(&frame)?;
-            Command::Unsubscribe {
-                subscription: unsubscribe.subscription,
-            }
+            let wire::Unsubscribe { subscription } = message(&frame)?;
+            Command::Unsubscribe { subscription }
         }
-        FrameType::Reserve => {
-            let reserve: wire::Reserve = message(&frame)?;
-            let wait_ms = reserve.wait_ms.min(RESERVE_WAIT_MS_MAX);
-            let jobs_max = reserve.jobs_max.min(BATCH_JOBS_MAX as u32);
-            Command::Reserve {
-                queue: queue(&reserve.queue, context)?,
-                jobs_max,
-                wait_ms,
-            }
-        }
-        FrameType::Ack | FrameType::Release => {
-            let settle: wire::Settle = message(&frame)?;
-            let ack = kind == FrameType::Ack;
-            let kind = if ack {
-                SettleKind::Ack
-            } else {
-                SettleKind::Release
-            };
-            Command::Settle(Settle {
-                kind,
-                leases: leases(&settle.ids, &settle.tokens)?,
-            })
-        }
-        FrameType::Nack => {
-            let nack: wire::Nack = message(&frame)?;
-            let kind = SettleKind::Nack {
-                delay_ms: nack.delay_ms,
-            };
-            Command::Settle(Settle {
-                kind,
-                leases: leases(&nack.ids, &nack.tokens)?,
-            })
-        }
-        FrameType::Touch => {
-            let touch: wire::Touch = message(&frame)?;
-            let lease_ms = u32::try_from(touch.lease_ms).map_err(|_| range("lease_ms"))?;
-            let kind = SettleKind::Touch { lease_ms };
-            Command::Settle(Settle {
-                kind,
-                leases: leases(&touch.ids, &touch.tokens)?,
-            })
+        FrameType::Reserve => reserve(&message(&frame)?, context)?,
+        FrameType::Ack | FrameType::Release | FrameType::Nack | FrameType::Touch => {
+            Command::Settle(settle(kind, &frame)?)
         }
         FrameType::QueueStats
         | FrameType::QueuePeek
@@ -138,11 +90,42 @@ pub(crate) fn convert(frame: Frame, context: &Context) -> Result<Converted, Bad>
         | FrameType::QueuePurge => administration(kind, &frame, context)?,
         other => return Err(not_served(other)),
     };
-    Ok(Converted::Request(Request {
-        correlation,
-        command,
-        push_bytes,
-    }))
+    let request = Request { correlation, command, push_bytes };
+    Ok(Converted::Request(request))
+}
+
+fn part(frame: Frame) -> Result<Command, Bad> {
+    let wire::PushPart { upload, index } = message(&frame)?;
+    Ok(Command::PushPart { upload, index, payload: frame.payload })
+}
+
+fn reserve(reserve: &wire::Reserve, context: &Context) -> Result<Command, Bad> {
+    Ok(Command::Reserve {
+        queue: queue(&reserve.queue, context)?,
+        jobs_max: reserve.jobs_max.min(BATCH_JOBS_MAX as u32),
+        wait_ms: reserve.wait_ms.min(RESERVE_WAIT_MS_MAX),
+    })
+}
+
+fn settle(kind: FrameType, frame: &Frame) -> Result<Settle, Bad> {
+    let (kind, ids, tokens) = match kind {
+        FrameType::Nack => {
+            let nack: wire::Nack = message(frame)?;
+            (SettleKind::Nack { delay_ms: nack.delay_ms }, nack.ids, nack.tokens)
+        }
+        FrameType::Touch => {
+            let touch: wire::Touch = message(frame)?;
+            let lease_ms = u32::try_from(touch.lease_ms).map_err(|_| range("lease_ms"))?;
+            (SettleKind::Touch { lease_ms }, touch.ids, touch.tokens)
+        }
+        kind => {
+            let settle: wire::Settle = message(frame)?;
+            let ack = kind == FrameType::Ack;
+            let kind = if ack { SettleKind::Ack } else { SettleKind::Release };
+            (kind, settle.ids, settle.tokens)
+        }
+    };
+    Ok(Settle { kind, leases: leases(&ids, &tokens)? })
 }
 
 fn not_served(kind: FrameType) -> Bad {

@@ -17,8 +17,15 @@ pub(crate) type Found = (u32, Bytes);
 /// What a loader thread has to read to get at a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
-    /// A piece of the journal; its first body has this id.
-    Journal(JobId, Place),
+    /// A piece of the journal.
+    Journal {
+        /// Id of its first body.
+        first_id: JobId,
+        /// Where it lies.
+        place: Place,
+        /// CRC32C of its bytes, from when they were written or last proved.
+        checksum: u32,
+    },
     /// A block of the store.
     Block {
         /// Its number.
@@ -46,6 +53,7 @@ struct Span {
     batch_lsn: Lsn,
     /// None until the batch is durable.
     place: Option<Place>,
+    checksum: u32,
     /// None once it was dropped from memory.
     memory: Option<(Bytes, Vec<BodyRun>)>,
 }
@@ -97,9 +105,9 @@ impl Bodies {
         }
         if let Some(span) = self.span_of(id) {
             let Some((bytes, runs)) = &span.memory else {
-                return Err(span
-                    .place
-                    .map(|place| Source::Journal(span.first_id, place)));
+                let (first_id, checksum) = (span.first_id, span.checksum);
+                let source = |place| Source::Journal { first_id, place, checksum };
+                return Err(span.place.map(source));
             };
             return find_in_runs(bytes, runs, id).ok_or(None);
         }
@@ -136,6 +144,7 @@ impl Bodies {
                 last_id: span.last_id,
                 batch_lsn: batch.last_lsn(),
                 place: None,
+                checksum: crc32c::crc32c(&bytes),
                 memory: Some((bytes, runs)),
             });
         }
@@ -165,6 +174,7 @@ impl Bodies {
                 last_id: span.last_id,
                 batch_lsn: batch.last_lsn(),
                 place: place.part(span.start as u32, (span.end - span.start) as u32),
+                checksum: crc32c::crc32c(&batch.payload[span.start..span.end]),
                 memory: None,
             });
         }
@@ -174,7 +184,7 @@ impl Bodies {
     /// Something was read: it stays in memory for the neighbours that will be asked for next.
     pub(crate) fn add_loaded(&mut self, source: Source, loaded: Loaded) {
         match (source, loaded) {
-            (Source::Journal(id, place), Loaded::Journal(bytes, runs)) => {
+            (Source::Journal { first_id: id, place, .. }, Loaded::Journal(bytes, runs)) => {
                 let Some(at) = self.span_at(id) else { return };
                 if self.spans[at].place != Some(place) || self.spans[at].memory.is_some() {
                     return;

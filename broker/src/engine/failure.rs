@@ -16,6 +16,17 @@ pub enum Failure {
     /// What the journal holds cannot be read.
     #[error("a record of the journal cannot be read: {0}")]
     Codec(#[from] verteilt_core::CodecError),
+    /// Bytes of the journal changed on the disk after they were proved at the start.
+    #[error(
+        "segment {segment} of the journal is damaged behind offset {offset}: the bytes changed on \
+         the disk. Nothing wrong was handed out; check the disk, then restore the data folder"
+    )]
+    BodyDamaged {
+        /// Use number of the segment.
+        segment: u64,
+        /// Where in the file.
+        offset: u32,
+    },
     /// The body of a job is nowhere.
     #[error(
         "the body of job {0} is neither in the journal nor in the store. Stop using this data \

@@ -60,10 +60,10 @@ impl Parcels {
 
     /// Somebody who looks again by himself needs this.
     pub(super) fn want(&mut self, source: Source) {
-        if !self.asked.contains_key(&source) {
-            self.asked.insert(source, Vec::new());
+        self.asked.entry(source).or_insert_with(|| {
             self.wanted.push(source);
-        }
+            Vec::new()
+        });
     }
 
     /// Something was read: the parcels that are complete now, in order.

@@ -452,6 +452,10 @@ impl Loop {
                             let complete = self.parcels.look_again(source, bodies);
                             self.hand_out(complete)?;
                         }
+                        Err(LoadError::Damaged(place)) => {
+                            let (segment, offset) = (place.segment, place.offset);
+                            return Err(Failure::BodyDamaged { segment, offset });
+                        }
                         Err(LoadError::Journal(error)) => return Err(error.into()),
                         Err(LoadError::Store(error)) => return Err(error.into()),
                         Err(LoadError::Codec(error)) => return Err(error.into()),

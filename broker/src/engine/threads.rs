@@ -32,6 +32,8 @@ pub(super) enum LoadError {
     Journal(JournalError),
     #[error(transparent)]
     Store(StoreError),
+    #[error("the bytes at {0:?} are not what was written there")]
+    Damaged(Place),
     #[error("a journal piece cannot be decoded: {0}")]
     Codec(verteilt_core::CodecError),
 }
@@ -127,11 +129,14 @@ pub(super) fn load(
 
 fn read(log: &dyn JournalLog, blocks: &BlockReader, source: Source) -> Result<Loaded, LoadError> {
     match source {
-        Source::Journal(_, place) => {
+        Source::Journal { place, checksum, .. } => {
             let bytes: Bytes = log.read(place).map_err(|error| match error {
                 JournalError::Trimmed { .. } => LoadError::Moved,
                 other => LoadError::Journal(other),
             })?;
+            if crc32c::crc32c(&bytes) != checksum {
+                return Err(LoadError::Damaged(place));
+            }
             let runs = BodyRun::scan(&bytes).map_err(LoadError::Codec)?;
             Ok(Loaded::Journal(bytes, runs))
         }

@@ -48,7 +48,7 @@ pub(super) fn settle_losses(blocks: &mut [BlockMeta], gone: &[JobId], fresh_from
 pub(super) fn write(
     writer: &mut CheckpointWriter<'_>,
     reader: &BlockReader,
-    blocks: Vec<BlockMeta>,
+    blocks: &[BlockMeta],
     births: &Births,
     log: &dyn JournalLog,
     mut is_alive: impl FnMut(JobId) -> Result<bool, Failure>,
@@ -59,7 +59,7 @@ pub(super) fn write(
     for (at, block) in blocks.iter().enumerate() {
         if block.live == 0 {
             writer.drop_block(block.number)?;
-        } else if is_worth_rewriting(&blocks, at, births) {
+        } else if is_worth_rewriting(blocks, at, births) {
             for body in reader.read_block(block.number, block.parts)? {
                 if is_alive(JobId(body.id))? {
                     open.add(writer, body, &mut written)?;

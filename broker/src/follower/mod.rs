@@ -169,7 +169,7 @@ impl Follower {
         self.blocks = blocks::write(
             &mut writer,
             &self.reader,
-            blocks,
+            &blocks,
             &births,
             self.log.as_ref(),
             |id| window.is_alive(id, &parts),

@@ -142,7 +142,7 @@ fn give_back(outbox: &Outbox, bytes: u64) {
 enum End {
     Closed,
     Goodbye,
-    Refused(ErrorCode),
+    Refused,
     Silent,
     EngineStopped,
 }
@@ -278,7 +278,7 @@ impl Piece {
                 Err(error) => {
                     let bad = broken(&error);
                     refuse(outbox, 0, &bad);
-                    return Gathered::End(End::Refused(bad.code));
+                    return Gathered::End(End::Refused);
                 }
             };
             let (correlation, payload) = (frame.correlation, frame.payload.len());
@@ -298,7 +298,7 @@ impl Piece {
                                 close: true,
                             },
                         );
-                        return Gathered::End(End::Refused(code));
+                        return Gathered::End(End::Refused);
                     }
                     self.bytes += request.table_bytes();
                     self.requests.push(request);
@@ -313,7 +313,7 @@ impl Piece {
                 Err(bad) => {
                     refuse(outbox, correlation, &bad);
                     if bad.close {
-                        return Gathered::End(End::Refused(bad.code));
+                        return Gathered::End(End::Refused);
                     }
                     if is_push && payload > 0 {
                         give_back(outbox, payload as u64);

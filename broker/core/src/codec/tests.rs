@@ -261,7 +261,7 @@ fn job(place: Place) -> Job {
 fn job_records_of_each_place() {
     let lease = Box::new(Lease {
         token: 70,
-        until_ms: 2_000,
+        until_ms: 2_001,
         session: SESSION,
         subscription: SubscriptionKey(0),
     });
@@ -275,7 +275,7 @@ fn job_records_of_each_place() {
         written.push(Ok((id, job)));
     }
     let same = "03 03 e807 c801 b0ea01 02 01 14";
-    let expected = format!("ac02 {same} 00 01 {same} 01 46 d00f {SESSION_HEX} 01 {same} 02 b817");
+    let expected = format!("ac02 {same} 00 01 {same} 01 46 d10f {SESSION_HEX} 01 {same} 02 b817");
     assert_eq!(hex(&out), expected.replace(' ', ""));
     assert_eq!(record::jobs(out.freeze()).collect::<Vec<_>>(), written);
 }

@@ -7,6 +7,7 @@ use crate::command::{Caller, JobOptions, Push, QueueName};
 use crate::effect::{Effect, Refusal};
 use crate::event::{Event, Pushed};
 use crate::id::{JobId, Millis, ProducerId, QueueId, SessionId};
+use crate::live::MEMORY_JOB_BYTES;
 use crate::producer::{Sight, Taken};
 use crate::shard::Shard;
 
@@ -41,7 +42,8 @@ pub(super) fn push(
     let (parts, parts_bytes) = upload(shard, caller, &push)?;
     // Parts are on disk already, so the job they belong to is, too; the answer says so.
     let volatile = options.volatile && push.upload == 0;
-    let bytes = push.payload.len() as u64;
+    let count = push.lengths.count() as u64;
+    let bytes = push.payload.len() as u64 + count * MEMORY_JOB_BYTES;
     if volatile && shard.jobs.volatile_bytes + bytes > shard.limits.memory_bytes_max {
         return Err(Refusal::MemoryFull);
     }

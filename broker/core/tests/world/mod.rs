@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use verteilt_core::{
     BodyRun, Caller, Command, Event, EventReader, Job, JobId, JobSlots, Ledger, Limits, Lsn,
-    Millis, Output, QueueId, Shard, encode_clock, encode_event, record,
+    Millis, Output, Place, QueueId, Shard, SubscriptionKey, encode_clock, encode_event, record,
 };
 
 /// Small numbers, so that a short sequence of commands reaches every bound.
@@ -117,11 +117,15 @@ impl World {
             record::put_job(&mut jobs, before, id, job);
             before = id;
         }
+        let jobs = jobs.freeze();
+        let read = record::jobs(jobs.clone()).map(|job| job.expect("a job"));
+        let written = self.shard.jobs().filter(|(id, _)| !id.is_volatile());
+        assert!(read.eq(written.map(|(id, job)| (id, as_written(job)))));
         let checkpoint = Checkpoint {
             lsn: self.shard.lsn(),
             now_ms: self.shard.now_ms(),
             ledger: ledger.freeze(),
-            jobs: jobs.freeze(),
+            jobs,
         };
         self.restored = Some(self.restore(&checkpoint));
         self.checkpoint = Some(checkpoint);
@@ -214,6 +218,15 @@ impl World {
         let jobs = slots.0.iter().map(|(id, job)| (*id, job));
         assert_eq!(state(ledger, jobs), live, "a follower");
     }
+}
+
+/// Credit ends with the connection, so it is not written.
+fn as_written(job: &Job) -> Job {
+    let mut job = job.clone();
+    if let Place::Leased(lease) = &mut job.place {
+        lease.subscription = SubscriptionKey(0);
+    }
+    job
 }
 
 /// The durable state in bytes.
