@@ -29,7 +29,14 @@ fn frames(criterion: &mut Criterion) {
     group.bench_function("encode", |bencher| {
         bencher.iter(|| {
             out.clear();
-            encode(&mut out, FrameType::Push, 0, 9, black_box(&message), &payload);
+            encode(
+                &mut out,
+                FrameType::Push,
+                0,
+                9,
+                black_box(&message),
+                &payload,
+            );
             out.len()
         });
     });
@@ -41,8 +48,12 @@ fn frames(criterion: &mut Criterion) {
             |mut bytes| {
                 let frame = decode(&mut bytes).expect("a frame").expect("a whole one");
                 let push: wire::Push = frame.message().expect("a push");
-                let slices = split_payload(&frame.payload, &push.header_lengths, &push.body_lengths);
-                slices.expect("lengths that fit").map(|job| job.body.len()).sum::<usize>()
+                let slices =
+                    split_payload(&frame.payload, &push.header_lengths, &push.body_lengths);
+                slices
+                    .expect("lengths that fit")
+                    .map(|job| job.body.len())
+                    .sum::<usize>()
             },
             criterion::BatchSize::SmallInput,
         );

@@ -13,7 +13,9 @@ const KEPT_BATCHES: u64 = 64;
 fn appends(criterion: &mut Criterion) {
     let scratch = Scratch::new(None).expect("a folder on a disk");
     let mut group = criterion.benchmark_group("journal append");
-    group.sample_size(30).measurement_time(Duration::from_secs(4));
+    group
+        .sample_size(30)
+        .measurement_time(Duration::from_secs(4));
     for bytes in [4 * 1024, 64 * 1024, 1024 * 1024] {
         let folder = scratch.fresh(&bytes.to_string()).expect("an empty folder");
         let opened = FileJournal::open(&folder, JournalOptions::default());

@@ -84,7 +84,14 @@ impl Connection {
                 sent += 1;
                 message.sequence = sent;
                 let correlation = sent + 1;
-                encode(&mut self.outgoing, FrameType::Push, 0, correlation, &message, &body);
+                encode(
+                    &mut self.outgoing,
+                    FrameType::Push,
+                    0,
+                    correlation,
+                    &message,
+                    &body,
+                );
             }
             self.send().await?;
             self.answers(&mut ids).await?;
@@ -117,7 +124,9 @@ impl Connection {
             }
             self.incoming.reserve(64 * 1024);
             let bytes = self.stream.read_buf(&mut self.incoming).await?;
-            (bytes > 0).then_some(()).context("the broker closed the connection")?;
+            (bytes > 0)
+                .then_some(())
+                .context("the broker closed the connection")?;
         }
     }
 

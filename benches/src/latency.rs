@@ -44,8 +44,7 @@ pub async fn measure(url: &str, folder: &Path, count: usize, body: &Bytes) -> Re
                 let job = jobs.next().await;
                 (job, begun.elapsed())
             };
-            let (pushed, (job, took)) =
-                tokio::join!(producer.push(queue, body.clone()), delivered);
+            let (pushed, (job, took)) = tokio::join!(producer.push(queue, body.clone()), delivered);
             pushed?;
             samples.delivery.push(took);
             job.context("the subscription ended")?.ack().await?;

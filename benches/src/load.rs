@@ -122,7 +122,11 @@ pub async fn work(clients: &[Client], jobs: u64, body: &Bytes) -> Result<Done> {
     let mut tasks = JoinSet::new();
     let begun = Instant::now();
     for client in clients {
-        tasks.spawn(ack_in_turn(client.clone(), Arc::clone(&progress), body.len()));
+        tasks.spawn(ack_in_turn(
+            client.clone(),
+            Arc::clone(&progress),
+            body.len(),
+        ));
     }
     let mut ids = Vec::with_capacity(jobs as usize);
     while let Some(done) = tasks.join_next().await {
@@ -136,7 +140,11 @@ struct Progress {
     done: Notify,
 }
 
-async fn ack_in_turn(client: Client, progress: Arc<Progress>, body_bytes: usize) -> Result<Vec<u64>> {
+async fn ack_in_turn(
+    client: Client,
+    progress: Arc<Progress>,
+    body_bytes: usize,
+) -> Result<Vec<u64>> {
     let mut jobs = client.subscribe(QUEUE, Credit::jobs(WINDOW as u32)).await?;
     let mut acks = FuturesUnordered::new();
     let mut ids = Vec::new();

@@ -28,7 +28,9 @@ pub fn find_binary(named: Option<&Path>) -> Result<PathBuf> {
     let program = std::env::current_exe().context("looking for the path of this program")?;
     let beside = program.with_file_name("verteilt");
     if !beside.exists() {
-        bail!("no `verteilt` beside this program: build it (cargo build --release) or name it with --verteilt");
+        bail!(
+            "no `verteilt` beside this program: build it (cargo build --release) or name it with --verteilt"
+        );
     }
     Ok(beside)
 }

@@ -114,7 +114,10 @@ impl Redis {
             done??;
         }
         let took = begun.elapsed();
-        ensure!(left.load(Ordering::Acquire) == 0, "not every entry was acked");
+        ensure!(
+            left.load(Ordering::Acquire) == 0,
+            "not every entry was acked"
+        );
         Ok(took)
     }
 
@@ -131,7 +134,8 @@ impl Redis {
     /// # Errors
     /// What Redis says.
     pub async fn pending(&self) -> Result<u64> {
-        self.ask_number(&[b"XPENDING", QUEUE.as_bytes(), GROUP]).await
+        self.ask_number(&[b"XPENDING", QUEUE.as_bytes(), GROUP])
+            .await
     }
 
     async fn ask_number(&self, words: &[&[u8]]) -> Result<u64> {
@@ -229,7 +233,14 @@ async fn serve(data: &Path) -> Result<(Child, u16)> {
     let port = free_port()?;
     let mut child = Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-        .args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""])
+        .args([
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--save",
+            "",
+        ])
         .arg("--dir")
         .arg(data)
         .stdin(Stdio::null())
@@ -239,7 +250,10 @@ async fn serve(data: &Path) -> Result<(Child, u16)> {
         .context("starting redis-server")?;
     let end = Instant::now() + START_DEADLINE;
     loop {
-        ensure!(child.try_wait()?.is_none(), "redis-server ended instead of listening");
+        ensure!(
+            child.try_wait()?.is_none(),
+            "redis-server ended instead of listening"
+        );
         ensure!(Instant::now() < end, "redis-server does not answer");
         // While it loads, it answers with an error.
         if let Ok(mut connection) = Connection::open(port).await

@@ -36,7 +36,10 @@ impl Metric {
     }
 
     fn most(&self) -> f64 {
-        self.values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+        self.values
+            .iter()
+            .copied()
+            .fold(f64::NEG_INFINITY, f64::max)
     }
 }
 
@@ -91,8 +94,8 @@ impl Report {
     }
 
     /// Notes how it was run.
-    pub fn note(&mut self, key: &str, value: impl ToString) {
-        self.setup.push((key.to_owned(), value.to_string()));
+    pub fn note(&mut self, key: &str, value: impl Into<String>) {
+        self.setup.push((key.to_owned(), value.into()));
     }
 
     /// Adds a value; the first one makes the metric.
@@ -115,7 +118,11 @@ impl Report {
         };
         let values = of.iter().zip(to).map(|(of, to)| of / to).collect();
         let name = name.to_owned();
-        self.metrics.push(Metric { name, unit: "x", values });
+        self.metrics.push(Metric {
+            name,
+            unit: "x",
+            values,
+        });
     }
 
     /// Holds a ratio against its bound.
@@ -143,7 +150,10 @@ impl Report {
         for (key, value) in &self.setup {
             let _ = writeln!(out, "{key}: {value}");
         }
-        let _ = writeln!(out, "\n| metric | median | least | most | rounds |\n|---|---|---|---|---|");
+        let _ = writeln!(
+            out,
+            "\n| metric | median | least | most | rounds |\n|---|---|---|---|---|"
+        );
         for metric in &self.metrics {
             let unit = metric.unit;
             let rounds: Vec<_> = metric.values.iter().map(|value| shown(*value)).collect();

@@ -69,7 +69,9 @@ impl Connection {
             self.at = 0;
             self.incoming.reserve(READ_BYTES);
             let bytes = self.stream.read_buf(&mut self.incoming).await?;
-            (bytes > 0).then_some(()).context("Redis closed the connection")?;
+            (bytes > 0)
+                .then_some(())
+                .context("Redis closed the connection")?;
         }
     }
 
@@ -82,7 +84,9 @@ impl Connection {
         let Some(end) = rest.iter().take(512).position(|byte| *byte == b'\n') else {
             return Ok(None);
         };
-        let line = rest[..end].strip_suffix(b"\r").context("a line ends wrongly")?;
+        let line = rest[..end]
+            .strip_suffix(b"\r")
+            .context("a line ends wrongly")?;
         let (kind, value) = line.split_first().context("an empty line")?;
         let after = self.at + end + 1;
         let token = match kind {

@@ -2,16 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::machine;
+
+/// Discards of a few gigabytes take less.
+const CLEARED: Duration = Duration::from_secs(3);
 
 /// A folder of one run. Gone when dropped, with everything in it.
 #[derive(Debug)]
 pub struct Scratch {
     folder: TempDir,
+    made: AtomicU32,
     filesystem: String,
 }
 
@@ -37,7 +43,12 @@ impl Scratch {
             .prefix("bench-")
             .tempdir_in(&parent)
             .with_context(|| format!("making a folder in {}", parent.display()))?;
-        Ok(Self { folder, filesystem })
+        let made = AtomicU32::new(0);
+        Ok(Self {
+            folder,
+            made,
+            filesystem,
+        })
     }
 
     /// The folder.
@@ -46,17 +57,33 @@ impl Scratch {
         self.folder.path()
     }
 
-    /// An empty folder in it.
+    /// A new folder in it, its name beginning like this.
     ///
     /// # Errors
     /// What the system says.
     pub fn fresh(&self, name: &str) -> Result<PathBuf> {
-        let path = self.path().join(name);
-        if path.exists() {
-            fs::remove_dir_all(&path).with_context(|| format!("emptying {}", path.display()))?;
-        }
+        let made = self.made.fetch_add(1, Ordering::Relaxed);
+        let path = self.path().join(format!("{name}-{made}"));
         fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
         Ok(path)
+    }
+
+    /// Removes what [`Self::fresh`] made, and waits until the disk is done with it: freed blocks may
+    /// be discarded later, in the middle of what is measured next.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn clear(&self) -> Result<()> {
+        for entry in fs::read_dir(self.path())? {
+            let path = entry?.path();
+            if path.is_dir() {
+                fs::remove_dir_all(&path)
+                    .with_context(|| format!("removing {}", path.display()))?;
+            }
+        }
+        settle().await?;
+        tokio::time::sleep(CLEARED).await;
+        Ok(())
     }
 
     /// What it lies on, such as `ext4`.
@@ -71,6 +98,17 @@ fn beside_binaries() -> Result<PathBuf> {
     let folder = program.parent().and_then(Path::parent);
     let folder = folder.context("this program lies in no build folder: name one with --data")?;
     Ok(folder.join("bench-data"))
+}
+
+/// Writes back what others left in the page cache, so that nobody pays for what came before.
+///
+/// # Errors
+/// If there is no `sync` to run.
+pub async fn settle() -> Result<()> {
+    let done = tokio::process::Command::new("sync").status().await;
+    let done = done.context("running sync")?;
+    ensure!(done.success(), "sync ended with {done}");
+    Ok(())
 }
 
 /// Bytes that the files of a folder take on the disk.

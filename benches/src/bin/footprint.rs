@@ -58,16 +58,19 @@ fn main() -> Result<()> {
 async fn run(arguments: &Arguments) -> Result<()> {
     let binary = find_binary(arguments.verteilt.as_deref())?;
     let scratch = Scratch::new(arguments.data.as_deref())?;
-    let copy = scratch.path().join("verteilt");
+    let copy = scratch.path().join("broker");
     fs::copy(&binary, &copy).context("copying the broker's binary")?;
     let config = match &arguments.config {
-        Some(path) => Some(path.canonicalize().context("looking for the configuration")?),
+        Some(path) => Some(
+            path.canonicalize()
+                .context("looking for the configuration")?,
+        ),
         None => None,
     };
-    let data = scratch.fresh("verteilt-data")?;
+    let data = scratch.fresh("verteilt")?;
     let mut report = Report::new(Machine::look(scratch.filesystem()));
-    report.note("jobs", arguments.jobs);
-    report.note("bytes of a body", arguments.body_bytes);
+    report.note("jobs", arguments.jobs.to_string());
+    report.note("bytes of a body", arguments.body_bytes.to_string());
     let broker = Broker::start(&copy, &data, config.as_deref()).await?;
     let mut house = House {
         arguments,
@@ -152,10 +155,16 @@ impl House<'_> {
     fn weigh(&mut self, when: &str) -> Result<()> {
         let memory = self.broker.memory()?;
         let (now, peak) = (memory.now_bytes, memory.peak_bytes);
-        self.report.add(&format!("memory, {when}"), "MB", megabytes(now));
-        self.report.add(&format!("most memory so far, {when}"), "MB", megabytes(peak));
+        self.report
+            .add(&format!("memory, {when}"), "MB", megabytes(now));
+        self.report.add(
+            &format!("most memory so far, {when}"),
+            "MB",
+            megabytes(peak),
+        );
         let folder = disk_bytes(&self.data)?;
-        self.report.add(&format!("data folder, {when}"), "MB", megabytes(folder));
+        self.report
+            .add(&format!("data folder, {when}"), "MB", megabytes(folder));
         for part in ["journal", "store"] {
             let path = self.data.join(part);
             if Path::new(&path).is_dir() {

@@ -12,7 +12,11 @@ struct Arguments {
     /// What to do
     load: Load,
     /// The broker
-    #[arg(long, env = "VERTEILT_URL", default_value = "verteilt://127.0.0.1:7450")]
+    #[arg(
+        long,
+        env = "VERTEILT_URL",
+        default_value = "verteilt://127.0.0.1:7450"
+    )]
     url: String,
     /// Jobs
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]

@@ -17,8 +17,10 @@ use verteilt_benches::machine::Machine;
 use verteilt_benches::process::{Broker, find_binary, processor_time};
 use verteilt_benches::redis::{self, Redis};
 use verteilt_benches::report::Report;
-use verteilt_benches::scratch::Scratch;
+use verteilt_benches::scratch::{Scratch, settle};
 use verteilt_benches::{CONNECTIONS, WINDOW, body, checks, frames, latency};
+
+const ABSENT: &str = "NOT INSTALLED: everything about it is unproven";
 
 /// Verteilt next to Redis
 #[derive(Debug, Parser)]
@@ -77,17 +79,22 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let binary = find_binary(arguments.verteilt.as_deref())?;
     let scratch = Scratch::new(arguments.data.as_deref())?;
     // A copy: the file may be built anew while we measure.
-    let copy = scratch.path().join("verteilt");
+    let copy = scratch.path().join("broker");
     fs::copy(&binary, &copy).context("copying the broker's binary")?;
     let mut report = Report::new(Machine::look(scratch.filesystem()));
     let redis_version = redis::version().await;
-    report.note("jobs of each part", arguments.jobs);
-    report.note("bytes of a body", arguments.body_bytes);
-    report.note("connections, unanswered on each", format!("{CONNECTIONS}, {WINDOW}"));
-    report.note("threads of the load", arguments.threads);
-    report.note("Redis", redis_version.as_deref().unwrap_or("NOT INSTALLED: everything about it is unproven"));
+    report.note("jobs of each part", arguments.jobs.to_string());
+    report.note("bytes of a body", arguments.body_bytes.to_string());
+    report.note(
+        "connections, unanswered on each",
+        format!("{CONNECTIONS}, {WINDOW}"),
+    );
+    report.note("threads of the load", arguments.threads.to_string());
+    report.note("Redis", redis_version.as_deref().unwrap_or(ABSENT));
     if redis_version.is_none() {
-        eprintln!("redis-server is not installed (apt-get install redis-server): its side is UNPROVEN");
+        eprintln!(
+            "redis-server is not installed (apt-get install redis-server): its side is UNPROVEN"
+        );
     }
     let mut round = Round {
         arguments,
@@ -105,18 +112,38 @@ async fn run(arguments: &Arguments) -> Result<()> {
         if !arguments.short {
             round.beside().await?;
         }
+        scratch.clear().await?;
     }
     finish(round.report, arguments.json.as_deref())
 }
 
 fn finish(mut report: Report, json: Option<&Path>) -> Result<()> {
-    report.add_ratio("push: Verteilt to Redis", "push: Verteilt", "push: Redis XADD");
-    let acks = ("reserve+ack: Verteilt", "reserve+ack: Redis XREADGROUP+XACK");
+    report.add_ratio(
+        "push: Verteilt to Redis",
+        "push: Verteilt",
+        "push: Redis XADD",
+    );
+    let acks = (
+        "reserve+ack: Verteilt",
+        "reserve+ack: Redis XREADGROUP+XACK",
+    );
     report.add_ratio("reserve+ack: Verteilt to Redis", acks.0, acks.1);
     let delivery = "delivery median to one fdatasync";
-    report.add_ratio(delivery, "push to delivery, median", "4 KiB write+fdatasync, median");
-    report.demand("push at least 3 times Redis", "push: Verteilt to Redis", |x| x >= 3.0);
-    report.demand("reserve+ack at least twice Redis", "reserve+ack: Verteilt to Redis", |x| x >= 2.0);
+    report.add_ratio(
+        delivery,
+        "push to delivery, median",
+        "4 KiB write+fdatasync, median",
+    );
+    report.demand(
+        "push at least 3 times Redis",
+        "push: Verteilt to Redis",
+        |x| x >= 3.0,
+    );
+    report.demand(
+        "reserve+ack at least twice Redis",
+        "reserve+ack: Verteilt to Redis",
+        |x| x >= 2.0,
+    );
     report.demand("delivery at most 2 fdatasync", delivery, |x| x <= 2.0);
     println!("{}", report.table());
     if let Some(path) = json {
@@ -137,7 +164,7 @@ struct Round<'a> {
 impl Round<'_> {
     /// Push, kill, count, reserve and ack, kill, count, latency.
     async fn verteilt(&mut self) -> Result<()> {
-        let data = self.scratch.fresh("verteilt-data")?;
+        let data = self.scratch.fresh("verteilt")?;
         let mut broker = Broker::start(self.binary, &data, None).await?;
         let (jobs, body) = (self.arguments.jobs, self.body.clone());
         let clients = load::connect(broker.url()).await?;
@@ -150,7 +177,9 @@ impl Round<'_> {
 
         let clients = load::connect(broker.url()).await?;
         let load = load::work(&clients, jobs, &body);
-        let acked = self.speed("reserve+ack: Verteilt", broker.id()?, load).await?;
+        let acked = self
+            .speed("reserve+ack: Verteilt", broker.id()?, load)
+            .await?;
         drop(clients);
         broker.kill_and_restart().await?;
         checks::acked_is_gone(&broker.client().await?, &pushed, &acked).await?;
@@ -168,28 +197,32 @@ impl Round<'_> {
     /// What is not demanded and tells more: batches of the client, frames past the client.
     async fn beside(&mut self) -> Result<()> {
         let (jobs, body) = (self.arguments.jobs, self.body.clone());
-        let data = self.scratch.fresh("verteilt-data")?;
+        let data = self.scratch.fresh("verteilt")?;
         let mut broker = Broker::start(self.binary, &data, None).await?;
         let clients = load::connect(broker.url()).await?;
         let load = load::push_batches(&clients, jobs, &body);
-        let pushed = self.speed("push_batch of 256: Verteilt", broker.id()?, load).await?;
+        let pushed = self
+            .speed("push_batch of 256: Verteilt", broker.id()?, load)
+            .await?;
         drop(clients);
         broker.kill_and_restart().await?;
         checks::pushed_is_found(&broker.client().await?, &pushed).await?;
         broker.kill().await?;
 
-        let data = self.scratch.fresh("verteilt-data")?;
+        let data = self.scratch.fresh("verteilt")?;
         let mut broker = Broker::start(self.binary, &data, None).await?;
         let url = broker.url().to_owned();
         let load = frames::push(&url, jobs, &body);
-        let pushed = self.speed("frames of one job: Verteilt", broker.id()?, load).await?;
+        let pushed = self
+            .speed("frames of one job: Verteilt", broker.id()?, load)
+            .await?;
         broker.kill_and_restart().await?;
         checks::pushed_is_found(&broker.client().await?, &pushed).await?;
         broker.kill().await
     }
 
     async fn redis(&mut self) -> Result<()> {
-        let data = self.scratch.fresh("redis-data")?;
+        let data = self.scratch.fresh("redis")?;
         let mut redis = Redis::start(&data).await?;
         let (jobs, body) = (self.arguments.jobs, self.body.clone());
         let load = redis.push(jobs, &body);
@@ -197,14 +230,20 @@ impl Round<'_> {
         let restart = redis.kill_and_restart().await?;
         self.milliseconds("restart after push: Redis", restart);
         let found = redis.entries().await?;
-        ensure!(found == jobs, "Redis acknowledged {jobs} and has {found} after the kill");
+        ensure!(
+            found == jobs,
+            "Redis acknowledged {jobs} and has {found} after the kill"
+        );
 
         redis.prepare_work().await?;
         let name = "reserve+ack: Redis XREADGROUP+XACK";
         self.speed(name, redis.id()?, redis.work(jobs)).await?;
         redis.kill_and_restart().await?;
         let pending = redis.pending().await?;
-        ensure!(pending == 0, "{pending} entries are pending in Redis after the kill");
+        ensure!(
+            pending == 0,
+            "{pending} entries are pending in Redis after the kill"
+        );
         Ok(())
     }
 
@@ -219,15 +258,25 @@ impl Round<'_> {
         let done = self.part(name, part).await?;
         let after = (processor_time(server)?, processor_time(std::process::id())?);
         let jobs = self.arguments.jobs as f64;
-        self.report.add(name, "jobs/s", jobs / done.took().as_secs_f64());
+        self.report
+            .add(name, "jobs/s", jobs / done.took().as_secs_f64());
         let each = |spent: Duration| spent.as_secs_f64() * 1e6 / jobs;
         let (of_server, of_load) = (each(after.0 - before.0), each(after.1 - before.1));
-        self.report.add(&format!("{name}, processor time of the server"), "us/job", of_server);
-        self.report.add(&format!("{name}, processor time of the load"), "us/job", of_load);
+        self.report.add(
+            &format!("{name}, processor time of the server"),
+            "us/job",
+            of_server,
+        );
+        self.report.add(
+            &format!("{name}, processor time of the load"),
+            "us/job",
+            of_load,
+        );
         Ok(done)
     }
 
     async fn part<T>(&self, name: &str, part: impl Future<Output = Result<T>>) -> Result<T> {
+        settle().await?;
         eprintln!("  {name}");
         let limit = Duration::from_secs(self.arguments.part_seconds);
         let done = timeout(limit, part).await;

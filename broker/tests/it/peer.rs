@@ -308,6 +308,25 @@ impl Peer {
         result.first_id
     }
 
+    /// As [`Self::push`]; none when the connection ends before the answer.
+    pub(crate) fn try_push(&mut self, queue: &str, body: &[u8]) -> Option<u64> {
+        let mut out = BytesMut::new();
+        let push = push_of(queue, &[body]);
+        let correlation = self.put(&mut out, FrameType::Push, &push, body);
+        self.stream.write_all(&out).ok()?;
+        loop {
+            let frame = self.read_within(PATIENCE)?;
+            if frame.kind() == Some(FrameType::Pushed) {
+                let pushed: wire::Pushed = frame.message().unwrap();
+                assert_eq!(pushed.results[0].correlation, correlation);
+                return Some(pushed.results[0].first_id);
+            }
+            if frame.correlation == correlation {
+                return None;
+            }
+        }
+    }
+
     // ---- work
 
     pub(crate) fn subscribe(&mut self, number: u64, queue: &str, jobs: u32) {
@@ -359,6 +378,17 @@ impl Peer {
         let frame = self.answer(correlation);
         assert_eq!(frame.kind(), Some(FrameType::Deliver), "{}", told(&frame));
         self.whole(&frame)
+    }
+
+    /// So many jobs, by as many pulls as it takes.
+    pub(crate) fn take_reserved(&mut self, queue: &str, count: usize) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        while jobs.len() < count {
+            let some = self.reserve(queue, (count - jobs.len()) as u32, 10_000);
+            assert!(!some.is_empty(), "{} of {count} came", jobs.len());
+            jobs.extend(some);
+        }
+        jobs
     }
 
     pub(crate) fn settle(&mut self, kind: FrameType, job: &Job) -> u64 {
