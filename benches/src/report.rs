@@ -31,6 +31,17 @@ impl Metric {
         }
     }
 
+    fn columns(&self) -> String {
+        let rounds: Vec<_> = self.values.iter().map(|value| shown(*value)).collect();
+        [
+            shown(self.median()),
+            shown(self.least()),
+            shown(self.most()),
+            rounds.join(", "),
+        ]
+        .join(" | ")
+    }
+
     fn least(&self) -> f64 {
         self.values.iter().copied().fold(f64::INFINITY, f64::min)
     }
@@ -150,22 +161,19 @@ impl Report {
         for (key, value) in &self.setup {
             let _ = writeln!(out, "{key}: {value}");
         }
-        let _ = writeln!(
-            out,
-            "\n| metric | median | least | most | rounds |\n|---|---|---|---|---|"
-        );
+        let is_single = self.metrics.iter().all(|metric| metric.values.len() == 1);
+        out.push_str(if is_single {
+            "\n| metric | value |\n|---|---|\n"
+        } else {
+            "\n| metric | median | least | most | rounds |\n|---|---|---|---|---|\n"
+        });
         for metric in &self.metrics {
-            let unit = metric.unit;
-            let rounds: Vec<_> = metric.values.iter().map(|value| shown(*value)).collect();
-            let _ = writeln!(
-                out,
-                "| {}, {unit} | {} | {} | {} | {} |",
-                metric.name,
-                shown(metric.median()),
-                shown(metric.least()),
-                shown(metric.most()),
-                rounds.join(", ")
-            );
+            let columns = if is_single {
+                shown(metric.median())
+            } else {
+                metric.columns()
+            };
+            let _ = writeln!(out, "| {}, {} | {columns} |", metric.name, metric.unit);
         }
         if !self.demands.is_empty() {
             out.push('\n');

@@ -100,12 +100,28 @@ fn fits<T: TryFrom<u64>>(key: &str, number: u64) -> Result<T, Failure> {
 
 /// Recovers the data folder and listens. Takes as long as the recovery takes.
 pub(crate) async fn start(config: BrokerConfig) -> Result<Broker, Failure> {
+    open(config).await?.map_err(|error| refused(&error))
+}
+
+/// As [`start`], on any free port where the one that was asked for cannot be had.
+pub(crate) async fn start_anywhere(mut config: BrokerConfig) -> Result<Broker, Failure> {
+    let first = open(config.clone()).await?;
+    if !matches!(first, Err(StartError::Listen { .. })) {
+        return first.map_err(|error| refused(&error));
+    }
+    config.listen.set_port(0);
+    start(config).await
+}
+
+async fn open(config: BrokerConfig) -> Result<Result<Broker, StartError>, Failure> {
     let started = tokio::task::spawn_blocking(move || Broker::start(config)).await;
-    match started {
-        Ok(Ok(broker)) => Ok(broker),
-        Ok(Err(StartError::Config(text))) => Err(Failure::usage(text)),
-        Ok(Err(error)) => Err(Failure::work(format!("the broker did not start: {error}"))),
-        Err(panic) => Err(Failure::work(format!("the broker did not start: {panic}"))),
+    started.map_err(|panic| Failure::work(format!("the broker did not start: {panic}")))
+}
+
+fn refused(error: &StartError) -> Failure {
+    match error {
+        StartError::Config(text) => Failure::usage(text.as_str()),
+        _ => Failure::work(format!("the broker did not start: {error}")),
     }
 }
 

@@ -43,26 +43,22 @@ struct Status {
     reason: Option<String>,
 }
 
-/// Records this process's metrics from now on and serves them until the process ends. Returns the
-/// address, which names a real port also where 0 was asked.
-pub(crate) async fn start(
-    address: SocketAddr,
-    health: watch::Receiver<Health>,
-) -> Result<SocketAddr, Failure> {
-    let cannot = |error: &dyn std::fmt::Display| {
+/// Listens, without answering yet.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
         Failure::work(format!("cannot serve metrics on {address}: {error}"))
             .advise("choose another address with --metrics, or `--metrics off`")
-    };
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| cannot(&error))?;
-    let bound = listener.local_addr().map_err(|error| cannot(&error))?;
+    })
+}
+
+/// Records this process's metrics from now on and serves them until the process ends.
+pub(crate) fn start(listener: TcpListener, health: watch::Receiver<Health>) -> Result<(), Failure> {
     let seconds = Matcher::Suffix("_seconds".to_owned());
     let recorder = PrometheusBuilder::new()
         .set_buckets(&BUCKETS_COUNT)
         .and_then(|builder| builder.set_buckets_for_metric(seconds, &BUCKETS_S))
         .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|error| cannot(&error))?;
+        .map_err(|error| Failure::work(format!("cannot record metrics: {error}")))?;
     tokio::spawn(upkeep(recorder.clone()));
     let routes = Router::new()
         .route("/metrics", get(metrics))
@@ -74,7 +70,7 @@ pub(crate) async fn start(
             tracing::error!(%error, "the metrics server has ended");
         }
     });
-    Ok(bound)
+    Ok(())
 }
 
 async fn upkeep(recorder: PrometheusHandle) {

@@ -369,6 +369,28 @@ async fn administration_is_asked_again_on_a_new_connection_and_bounded() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_given_up_leaves_the_client_awake() {
+    let peer = Peer::listen().await;
+    let (client, mut connection) = peer.pair(peer.builder()).await;
+    for _ in 0..3 {
+        let stats = client.queue_stats(None);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), stats)
+                .await
+                .is_err()
+        );
+        connection.expect(FrameType::QueueStats).await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    let answer = async {
+        let frame = connection.expect(FrameType::Push).await;
+        connection.pushed(&frame, 1, 0).await;
+    };
+    let (pushed, ()) = tokio::join!(client.push("q", "body"), answer);
+    assert_eq!(pushed.unwrap().id, 1);
+}
+
+#[tokio::test]
 async fn smaller_limits_of_the_broker_are_kept() {
     let mut peer = Peer::listen().await;
     peer.welcome.limits = Some(wire::Limits {

@@ -166,6 +166,34 @@ async fn unanswered_pushes_are_repeated_after_a_lost_connection() {
 }
 
 #[tokio::test]
+async fn the_old_order_is_kept_over_refusals_and_lost_connections() {
+    let peer = Peer::listen().await;
+    let (client, mut connection) = peer.pair(peer.builder()).await;
+    let push = |body: &'static str| {
+        let client = client.clone();
+        tokio::spawn(async move { client.push("q", body).await })
+    };
+    let one = push("one");
+    let first = connection.expect(FrameType::Push).await;
+    let two = push("two");
+    let second = connection.expect(FrameType::Push).await;
+    connection
+        .refuse(first.correlation, &ErrorCode::Busy.error("later"))
+        .await;
+    // Sent last now, and still the older one.
+    assert_eq!(connection.expect(FrameType::Push).await.meta, first.meta);
+    drop(connection);
+    let mut connection = peer.accept().await;
+    for (known, id) in [(&first, 1), (&second, 2)] {
+        let frame = connection.expect(FrameType::Push).await;
+        assert_eq!(frame.meta, known.meta);
+        connection.pushed(&frame, id, 0).await;
+    }
+    assert_eq!(one.await.unwrap().unwrap().id, 1);
+    assert_eq!(two.await.unwrap().unwrap().id, 2);
+}
+
+#[tokio::test]
 async fn the_session_stays_the_same() {
     let peer = Peer::listen().await;
     let connect = tokio::spawn(peer.builder().name("billing").namespace("eu").connect());

@@ -1,10 +1,12 @@
 //! One load on a broker that runs already: for profilers, and to try a change.
 
 use anyhow::{Result, bail};
+use bytes::Bytes;
 use clap::{Parser, ValueEnum};
 use tokio::runtime::Builder;
 use verteilt_benches::load::Done;
-use verteilt_benches::{body, frames, load};
+use verteilt_benches::scratch::Scratch;
+use verteilt_benches::{body, frames, latency, load};
 
 /// One load on a running broker
 #[derive(Debug, Parser)]
@@ -39,6 +41,8 @@ enum Load {
     Frames,
     /// Reserve and ack as many as were pushed before
     Work,
+    /// One push to its delivery, so many times as there are jobs
+    Latency,
 }
 
 fn main() -> Result<()> {
@@ -61,13 +65,29 @@ fn main() -> Result<()> {
 async fn run(arguments: &Arguments) -> Result<()> {
     let (url, jobs) = (&arguments.url, arguments.jobs);
     let body = body(arguments.body_bytes as usize);
+    if matches!(arguments.load, Load::Latency) {
+        return show_latency(url, jobs as usize, &body).await;
+    }
     let clients = load::connect(url).await?;
     let done: Done = match arguments.load {
         Load::Push => load::push(&clients, jobs, &body).await?,
         Load::Batch => load::push_batches(&clients, jobs, &body).await?,
         Load::Frames => frames::push(url, jobs, &body).await?,
-        Load::Work => load::work(&clients, jobs, &body).await?,
+        Load::Work | Load::Latency => load::work(&clients, jobs, &body).await?,
     };
     println!("{:.0} jobs/s", done.rate());
+    Ok(())
+}
+
+async fn show_latency(url: &str, count: usize, body: &Bytes) -> Result<()> {
+    let scratch = Scratch::new(None)?;
+    let samples = latency::measure(url, scratch.path(), count, body).await?;
+    for (name, samples) in [
+        ("delivery", &samples.delivery),
+        ("write+fdatasync", &samples.sync),
+    ] {
+        let at = |percent| latency::percentile(samples, percent);
+        println!("{name}: median {:?}, p99 {:?}", at(50), at(99));
+    }
     Ok(())
 }

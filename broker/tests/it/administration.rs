@@ -40,7 +40,7 @@ fn stats_count_every_state() {
 fn a_paused_queue_hands_nothing_out_also_after_a_restart() {
     let mut house = House::start();
     let mut peer = house.peer();
-    peer.push_many("q", &[b"x"; 2]);
+    peer.push_many("q", &[&b"x"[..]; 2]);
     let held = peer.reserve("q", 1, 0).remove(0);
     let pause = |paused| wire::QueuePause {
         queue: "q".to_owned(),

@@ -20,9 +20,9 @@ fn a_pull_takes_what_is_there_and_waits_for_nothing_more() {
     let house = House::start();
     let mut peer = house.peer();
     assert!(peer.reserve("q", 5, 0).is_empty());
-    peer.push_many("q", &[b"x"; 3]);
+    peer.push_many("q", &[&b"x"[..]; 3]);
     assert_eq!(peer.reserve("q", 5, 60_000).len(), 3);
-    peer.push_many("q", &[b"x"; 3]);
+    peer.push_many("q", &[&b"x"[..]; 3]);
     assert_eq!(peer.reserve("q", 2, 0).len(), 2);
     let correlation = peer.send(FrameType::Reserve, &reserve("q", 0, 0), b"");
     peer.refused(correlation, ErrorCode::BadArgument);
@@ -76,7 +76,7 @@ fn pulls_are_served_in_turn() {
             correlation
         })
         .collect();
-    house.peer().push_many("q", &[b"x"; 4]);
+    house.peer().push_many("q", &[&b"x"[..]; 4]);
     for (peer, correlation) in peers.iter_mut().zip(waiting) {
         let frame = peer.answer(correlation);
         assert_eq!(peer.whole(&frame).len(), 1);

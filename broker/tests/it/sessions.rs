@@ -10,7 +10,7 @@ fn a_closed_connection_gives_its_jobs_back_at_once() {
     let house = House::start();
     let mut dies = house.peer();
     let mut lives = house.peer();
-    dies.push_many("q", &[b"x"; 3]);
+    dies.push_many("q", &[&b"x"[..]; 3]);
     dies.subscribe(1, "q", 3);
     let held = dies.take(3);
     lives.subscribe(1, "q", 3);
@@ -25,7 +25,7 @@ fn a_newer_connection_of_the_session_takes_over_its_leases() {
     let house = House::start();
     let session = Peer::some_id();
     let mut older = house.peer_of(&session);
-    older.push_many("q", &[b"x"; 4]);
+    older.push_many("q", &[&b"x"[..]; 4]);
     older.subscribe(1, "q", 2);
     let jobs = older.take(2);
     let waiting = wire::Reserve {
@@ -98,7 +98,7 @@ fn whoever_says_goodbye_gets_the_answers_that_are_due() {
 fn goodbye_gives_jobs_back_and_a_settle_before_it_counts() {
     let house = House::start();
     let mut peer = house.peer();
-    peer.push_many("q", &[b"x"; 2]);
+    peer.push_many("q", &[&b"x"[..]; 2]);
     let jobs = peer.reserve("q", 2, 0);
     let ack = peer.send(FrameType::Ack, &settle_of(&jobs[0]), b"");
     peer.send(FrameType::Goodbye, &wire::Goodbye::default(), b"");

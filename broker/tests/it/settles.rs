@@ -206,7 +206,7 @@ fn a_lease_belongs_to_its_session() {
 fn a_batch_is_settled_as_far_as_it_is_held() {
     let house = House::start();
     let mut peer = house.peer();
-    let first = peer.push_many("q", &[b"x"; 4]);
+    let first = peer.push_many("q", &[&b"x"[..]; 4]);
     let jobs = peer.reserve("q", 4, 0);
     peer.ack(&jobs[1]);
     let token = jobs[0].token;

@@ -15,7 +15,7 @@ fn set(peer: &mut Peer, subscribe: &wire::Subscribe) {
 fn a_subscription_holds_no_more_jobs_than_its_credit() {
     let house = House::start();
     let mut peer = house.peer();
-    peer.push_many("q", &[b"x"; 10]);
+    peer.push_many("q", &[&b"x"[..]; 10]);
     peer.subscribe(1, "q", 3);
     let mut held = peer.take(3);
     let mut kinds = [FrameType::Ack, FrameType::Nack, FrameType::Release].into_iter().cycle();
@@ -57,7 +57,7 @@ fn bytes_count_too_and_one_job_is_always_allowed() {
 fn a_window_can_be_changed_and_held() {
     let house = House::start();
     let mut peer = house.peer();
-    peer.push_many("q", &[b"x"; 10]);
+    peer.push_many("q", &[&b"x"[..]; 10]);
     peer.subscribe(1, "q", 0);
     assert_eq!(peer.stats("q").leased, 0);
     peer.subscribe(1, "q", 4);
@@ -95,7 +95,7 @@ fn numbers_are_checked() {
 fn what_is_held_stays_held_when_a_subscription_ends() {
     let house = House::start();
     let mut peer = house.peer();
-    peer.push_many("q", &[b"x"; 4]);
+    peer.push_many("q", &[&b"x"[..]; 4]);
     peer.subscribe(1, "q", 2);
     let held = peer.take(2);
     let end = wire::Unsubscribe { subscription: 1 };

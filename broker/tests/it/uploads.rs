@@ -5,7 +5,7 @@ use verteilt_protocol::{ErrorCode, FrameType, wire};
 
 use crate::house::House;
 use crate::job::body;
-use crate::peer::{Peer, push_of};
+use crate::peer::{Peer, push_of, subscribe};
 
 fn part(upload: u64, index: u32) -> wire::PushPart {
     wire::PushPart { upload, index }
@@ -205,7 +205,12 @@ fn large_bodies_of_several_jobs_go_out_to_several_workers() {
     peer.checkpoint();
     let mut workers = [house.peer(), house.peer()];
     for worker in &mut workers {
-        worker.subscribe(1, "q", 4);
+        let window = wire::Subscribe {
+            credit_bytes: BODY_BYTES_MAX,
+            ..subscribe(1, "q", 4)
+        };
+        let correlation = worker.send(FrameType::Subscribe, &window, b"");
+        worker.ok(correlation);
     }
     let mut seen = 0;
     for worker in &mut workers {

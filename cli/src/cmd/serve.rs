@@ -84,7 +84,13 @@ async fn serve(config: &Config, signals: &StopSignals) -> Result<Exit, Failure> 
     // Before the broker: a long recovery should be seen, and its metrics recorded.
     let metrics = match config.metrics {
         Listener::Off => None,
-        Listener::At(address) => Some(metrics_server::start(address, shown).await?),
+        Listener::At(address) => {
+            let listener = metrics_server::bind(address).await?;
+            // A real port also where 0 was asked.
+            let bound = listener.local_addr().unwrap_or(address);
+            metrics_server::start(listener, shown)?;
+            Some(bound)
+        }
     };
     let broker = tokio::select! {
         started = broker_process::start(broker_process::broker_config(config)?) => started?,

@@ -40,7 +40,7 @@ pub(crate) struct Work {
     /// The queue
     pub(super) queue: String,
     /// Most jobs to run at one time
-    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, short, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) concurrency: u32,
     /// End once nothing is ready, leased or waiting for a retry: with 0, or 1 if any job died.
     /// Jobs that are scheduled for later do not count

@@ -9,15 +9,7 @@ pub(super) const PREFIX: &str = "VERTEILT_";
 pub(super) const SECTION: &str = "__";
 
 /// Variables of other commands, and what `verteilt work` tells the programs it runs.
-const OTHERS: [&str; 7] = [
-    "url",
-    "log",
-    "config",
-    "queue",
-    "job_id",
-    "job_attempt",
-    "priority",
-];
+const OTHERS: [&str; 6] = ["url", "log", "config", "queue", "job_id", "job_attempt"];
 
 /// The variables that name a key. An empty one counts as unset, as deployment files write it.
 pub(super) fn provider() -> Env {

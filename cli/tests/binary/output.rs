@@ -45,7 +45,7 @@ fn output_larger_than_memory_is_kept_for_comes_whole() {
 #[test]
 fn a_reader_that_leaves_loses_no_job() {
     let broker = Broker::start();
-    let bodies: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+    let bodies: Vec<String> = (0..3_000).map(|n| n.to_string()).collect();
     broker.push("q", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
     let mut work = spawn(&mut broker.verteilt(["work", "q", "--", "echo", "{}"]));
     let mut first = [0; 1];
@@ -62,6 +62,6 @@ fn a_reader_that_leaves_loses_no_job() {
         stats["done"].as_u64().unwrap(),
         stats["ready"].as_u64().unwrap(),
     );
-    assert_eq!(done + ready, 50);
+    assert_eq!(done + ready, 3_000);
     assert!(ready > 0);
 }

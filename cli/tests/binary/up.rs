@@ -112,6 +112,6 @@ fn jobs_that_were_left_over_are_done_first() {
     first.wait().unwrap();
 
     let told = stdout(&run(up(&data, folder.path()).arg("--once")));
-    assert!(told.contains("1 jobs are left over"), "{told}");
+    assert!(told.contains("jobs left over from before: 1;"), "{told}");
     assert!(told.contains("summed 101 files"), "{told}");
 }

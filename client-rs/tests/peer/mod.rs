@@ -9,8 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use verteilt_client::{Client, ClientBuilder, Reconnect};
 use verteilt_protocol::{FLAG_CUMULATIVE, Frame, FrameType, decode, encode, encode_empty, wire};
 
-/// No test waits longer than this for anything.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// No test waits longer than this for anything: less than half a heartbeat, whose tick would wake a
+/// client that had gone to sleep for good.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Peer {
     listener: TcpListener,

@@ -25,7 +25,7 @@ pub(crate) fn limits() -> Limits {
         producer_window: 4,
         producer_idle_ms: 90_000,
         resume_grace_ms: 10_000,
-        memory_bytes_max: 1_012,
+        memory_bytes_max: 1_140,
         upload_bytes_max: 400,
         body_bytes_max: 300,
         stats_queues_max: 3,

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,37 +29,33 @@ pub(super) struct House {
     gateway_connection: Connection,
     metrics: SocketAddr,
     health: watch::Sender<Health>,
-    /// What does not run where one would look for it.
-    moved: Vec<String>,
 }
 
 impl House {
     /// Starts all of it, on other ports where the usual ones are taken.
     pub(super) async fn open(data: &Path) -> Result<Self, Failure> {
-        let mut moved = Vec::new();
         let starting = Health {
             ready: false,
             reason: Some("starting".into()),
         };
         let (health, shown) = watch::channel(starting);
-        let metrics = free(limits::METRICS_PORT, "metrics", &mut moved).await;
-        let metrics = metrics_server::start(metrics, shown).await?;
+        let listener = match metrics_server::bind(loopback(limits::METRICS_PORT)).await {
+            Ok(listener) => listener,
+            Err(_) => metrics_server::bind(loopback(0)).await?,
+        };
+        let metrics = listener.local_addr().unwrap_or(loopback(0));
+        metrics_server::start(listener, shown)?;
 
-        let listen = free(limits::BROKER_PORT, "the broker", &mut moved).await;
         let config = Config {
             data: data.to_owned(),
-            listen,
             ..Config::default()
         };
-        let broker = broker_process::start(broker_process::broker_config(&config)?).await?;
+        let config = broker_process::broker_config(&config)?;
+        let broker = broker_process::start_anywhere(config).await?;
         health.send_replace(broker.health());
 
-        let listen = free(limits::GATEWAY_PORT, "the gateway", &mut moved).await;
         let gateway_connection = Connection::open(url(&broker)).await?;
-        let client = gateway_connection.client.clone();
-        let gateway = Gateway::bind(GatewayConfig::new(listen), client)
-            .await
-            .map_err(|error| Failure::work(error.to_string()))?;
+        let gateway = bind_gateway(&gateway_connection).await?;
         let gateway_addr = gateway.local_addr();
         let gateway_stop = CancellationToken::new();
         let gateway_task = tokio::spawn(gateway.run(gateway_stop.clone()));
@@ -73,7 +68,6 @@ impl House {
             gateway_connection,
             metrics,
             health,
-            moved,
         })
     }
 
@@ -88,7 +82,16 @@ impl House {
         output::line(&format!("gateway  http://{}", self.gateway))?;
         output::line(&format!("metrics  http://{}/metrics", self.metrics))?;
         output::line(&format!("data     {}", self.data.display()))?;
-        self.moved.iter().try_for_each(|moved| output::line(moved))
+        for (what, address, usual) in [
+            ("broker", self.broker.local_addr(), limits::BROKER_PORT),
+            ("gateway", self.gateway, limits::GATEWAY_PORT),
+            ("metrics", self.metrics, limits::METRICS_PORT),
+        ] {
+            if address.port() != usual {
+                output::line(&format!("(port {usual} is taken: the {what} took another)"))?;
+            }
+        }
+        Ok(())
     }
 
     /// What to try next.
@@ -131,16 +134,17 @@ fn url(broker: &Broker) -> String {
     format!("verteilt://{}", broker.local_addr())
 }
 
-/// The usual port if nobody has it, else any. The listener is closed again at once; should
-/// somebody take the port in between, the one that wanted it says so.
-async fn free(port: u16, what: &str, moved: &mut Vec<String>) -> SocketAddr {
-    match TcpListener::bind(loopback(port)).await {
-        Ok(_) => loopback(port),
-        Err(error) => {
-            moved.push(format!(
-                "(port {port} cannot be had: {error}; {what} took another)"
-            ));
-            loopback(0)
-        }
+async fn bind_gateway(connection: &Connection) -> Result<Gateway, Failure> {
+    let at = |port| {
+        Gateway::bind(
+            GatewayConfig::new(loopback(port)),
+            connection.client.clone(),
+        )
+    };
+    match at(limits::GATEWAY_PORT).await {
+        Ok(gateway) => Ok(gateway),
+        Err(_) => at(0)
+            .await
+            .map_err(|error| Failure::work(error.to_string())),
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn run(
         let left_over = before.ready + before.leased + before.failed;
         if left_over > 0 {
             output::line(&format!(
-                "{left_over} jobs are left over from before; they go first"
+                "jobs left over from before: {left_over}; they go first"
             ))?;
         }
     }
