@@ -13,10 +13,10 @@ ALL   := --release --workspace --locked
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
 .PHONY: help build test check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
-        clean-data toolchain test-tools
+        bench-peers bench-footprint clean-data toolchain test-tools
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the binary: target/release/verteilt
 	$(CARGO) build --release --locked
@@ -63,6 +63,15 @@ deny: ## cargo-deny, where it is installed; advisories where their database can 
 
 bench: ## micro benches of the hot paths (criterion)
 	$(CARGO) bench --profile release --workspace --locked --bench '*'
+
+# ARGS="--jobs 100000 --rounds 1" makes it short; docs/benchmarks says what the figures mean.
+bench-peers: ## speed next to Redis, in turns on the same disk
+	$(CARGO) build $(ALL) --bins
+	target/release/peers $(ARGS)
+
+bench-footprint: ## memory and disk with a million jobs waiting, and after them
+	$(CARGO) build $(ALL) --bins
+	target/release/footprint $(ARGS)
 
 clean-data: ## remove ./verteilt-data, the folder that `verteilt up` makes
 	rm -rf verteilt-data

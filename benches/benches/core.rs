@@ -149,6 +149,7 @@ fn core_limits() -> Limits {
         body_bytes_max: limits::BODY_BYTES_MAX,
         stats_queues_max: 1_000,
         delivery_jobs_max: 4_096,
+        delivery_bytes_max: 512 * 1024,
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use verteilt_client::Client;
 
@@ -33,6 +34,19 @@ pub fn find_binary(named: Option<&Path>) -> Result<PathBuf> {
         );
     }
     Ok(beside)
+}
+
+/// Waits for SIGINT or SIGTERM. Whoever drops the servers then kills them.
+///
+/// # Errors
+/// Always: with the reason to stop.
+pub async fn interrupted<T>() -> Result<T> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        told = tokio::signal::ctrl_c() => told?,
+        _ = terminate.recv() => {}
+    }
+    bail!("interrupted")
 }
 
 /// A broker and its folder.

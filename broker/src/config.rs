@@ -128,6 +128,7 @@ impl BrokerConfig {
             body_bytes_max: limits::BODY_BYTES_MAX,
             stats_queues_max: STATS_QUEUES_MAX,
             delivery_jobs_max: DELIVERY_JOBS_MAX,
+            delivery_bytes_max: crate::convert::FRAME_ROOM_BYTES as u64,
         }
     }
 }

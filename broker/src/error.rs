@@ -38,7 +38,7 @@ pub enum StartError {
     /// It holds something else.
     #[error("{} was not written by verteilt. Name another data folder", path.display())]
     NotAFolder {
-        /// The file that is something else.
+        /// The file that is something else, or the folder that holds such files.
         path: PathBuf,
     },
     /// It was written by another version.

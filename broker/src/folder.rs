@@ -38,6 +38,11 @@ impl Folder {
             source,
         };
         std::fs::create_dir_all(path).map_err(|error| fail("make the folder", error))?;
+        if holds_something_else(path).map_err(|error| fail("read the folder", error))? {
+            return Err(StartError::NotAFolder {
+                path: path.to_owned(),
+            });
+        }
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -68,6 +73,25 @@ impl Folder {
     pub(crate) fn store(&self) -> PathBuf {
         self.path.join("store")
     }
+}
+
+/// What may stand in a folder that has no identity yet: traces of a start that did not get far, and
+/// what file systems put there.
+const BEFORE_IDENTITY: [&str; 3] = [LOCK, IDENTITY_NEW, "lost+found"];
+
+/// A folder with files in it that were there before us is somebody's home, or ours without its
+/// identity; either way nothing is written there.
+fn holds_something_else(folder: &Path) -> io::Result<bool> {
+    if folder.join(IDENTITY).try_exists()? {
+        return Ok(false);
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        if !BEFORE_IDENTITY.iter().any(|known| name == *known) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn identity(folder: &Path) -> Result<[u8; 16], StartError> {

@@ -12,8 +12,8 @@ use crate::engine::{Bodies, Engine, Failure};
 use crate::error::StartError;
 use crate::folder::Folder;
 use crate::follower::Follower;
-use crate::journal::{FileJournal, Journal, JournalOptions, Recovered};
-use crate::store::{BlockReader, Catalog, SledOptions, SledStore, Snapshot};
+use crate::journal::{FileJournal, Journal, JournalLog, JournalOptions, Recovered};
+use crate::store::{BlockReader, Catalog, SledOptions, SledStore, Snapshot, Store};
 
 /// Version 1 runs one shard.
 const SHARD: u16 = 0;
@@ -28,20 +28,30 @@ pub(crate) struct Opened {
 }
 
 pub(crate) fn open(config: &BrokerConfig, folder: &Folder) -> Result<Opened, StartError> {
-    let began = Instant::now();
     let options = SledOptions {
         cache_bytes: config.store_cache_bytes,
         ..SledOptions::default()
     };
     let store = SledStore::open(&folder.store(), options).map_err(Failure::from)?;
-    let (catalog, snapshot) = Catalog::open(Arc::new(store), SHARD).map_err(Failure::from)?;
     let options = JournalOptions {
         segment_bytes: config.segment_bytes,
         ..JournalOptions::default()
     };
     let (journal, recovered) =
         FileJournal::open(&folder.journal(), options).map_err(Failure::from)?;
-    fits_together(snapshot.as_ref(), &recovered)?;
+    assemble(config, Arc::new(store), Box::new(journal), &recovered)
+}
+
+/// Everything but the files: what the store and the journal hold, brought together.
+pub(crate) fn assemble(
+    config: &BrokerConfig,
+    store: Arc<dyn Store>,
+    journal: Box<dyn Journal>,
+    recovered: &Recovered,
+) -> Result<Opened, StartError> {
+    let began = Instant::now();
+    let (catalog, snapshot) = Catalog::open(store, SHARD).map_err(Failure::from)?;
+    fits_together(snapshot.as_ref(), recovered)?;
 
     let blocks = catalog.reader();
     let limits = config.limits();
@@ -60,7 +70,7 @@ pub(crate) fn open(config: &BrokerConfig, folder: &Folder) -> Result<Opened, Sta
     let shard = restore(limits, &snapshot, ledger.clone(), &blocks)?;
     let bodies = Bodies::new(snapshot.blocks.clone().into(), config.cache_bytes);
     let mut engine = Engine::new(SHARD, shard, bodies);
-    replay(&mut engine, &journal)?;
+    replay(&mut engine, journal.log().as_ref())?;
 
     let clock = Clock::starting_at(recovered.last_time_ms.max(snapshot.time_ms));
     tracing::info!(
@@ -79,7 +89,7 @@ pub(crate) fn open(config: &BrokerConfig, folder: &Folder) -> Result<Opened, Sta
         Follower::new(SHARD, journal.log(), catalog, ledger, at, metas, window_bytes);
     Ok(Opened {
         engine,
-        journal: Box::new(journal),
+        journal,
         follower,
         blocks,
         clock,
@@ -130,10 +140,12 @@ fn restore(
     }
 }
 
-fn replay(engine: &mut Engine, journal: &FileJournal) -> Result<(), Failure> {
-    let log = journal.log();
+fn replay(engine: &mut Engine, log: &dyn JournalLog) -> Result<(), Failure> {
     while let Some((batch, place)) = log.next(SHARD, engine.shard().lsn())? {
         engine.replay(&batch, place)?;
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

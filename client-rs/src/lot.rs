@@ -311,6 +311,18 @@ mod tests {
     }
 
     #[test]
+    fn a_settled_job_is_not_lost_by_a_late_touch() {
+        let lot = lot();
+        let token = lot.lost_token(1);
+        lot.states[1].store(SETTLED, Ordering::Release);
+        lot.mark_id_lost(11);
+        assert!(lot.is_settled(1) && !token.is_cancelled());
+        // Its holder's own settling was refused: that is another matter.
+        lot.mark_refused(1);
+        assert!(lot.is_lost(1) && token.is_cancelled());
+    }
+
+    #[test]
     fn lists_that_do_not_fit_are_refused() {
         let message = wire::Deliver {
             ids: vec![1],

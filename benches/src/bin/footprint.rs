@@ -6,13 +6,13 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use clap::Parser;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 use verteilt_benches::machine::Machine;
-use verteilt_benches::process::{Broker, find_binary};
+use verteilt_benches::process::{Broker, find_binary, interrupted};
 use verteilt_benches::report::Report;
 use verteilt_benches::scratch::{Scratch, disk_bytes};
 use verteilt_benches::{body, checks, load};
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
         tokio::select! {
             done = run(&arguments) => done,
             // The broker is killed as its owner is dropped.
-            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            stopped = interrupted() => stopped,
         }
     })
 }

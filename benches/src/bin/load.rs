@@ -1,10 +1,11 @@
 //! One load on a broker that runs already: for profilers, and to try a change.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use bytes::Bytes;
 use clap::{Parser, ValueEnum};
 use tokio::runtime::Builder;
 use verteilt_benches::load::Done;
+use verteilt_benches::process::interrupted;
 use verteilt_benches::scratch::Scratch;
 use verteilt_benches::{body, frames, latency, load};
 
@@ -57,7 +58,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         tokio::select! {
             done = run(&arguments) => done,
-            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            stopped = interrupted() => stopped,
         }
     })
 }

@@ -7,14 +7,14 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use clap::Parser;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 use verteilt_benches::load::{self, Done};
 use verteilt_benches::machine::Machine;
-use verteilt_benches::process::{Broker, find_binary, processor_time};
+use verteilt_benches::process::{Broker, find_binary, interrupted, processor_time};
 use verteilt_benches::redis::{self, Redis};
 use verteilt_benches::report::Report;
 use verteilt_benches::scratch::{Scratch, settle};
@@ -70,7 +70,7 @@ fn main() -> Result<()> {
         tokio::select! {
             done = run(&arguments) => done,
             // The children are killed as their owners are dropped.
-            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            stopped = interrupted() => stopped,
         }
     })
 }

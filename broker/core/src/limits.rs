@@ -40,4 +40,7 @@ pub struct Limits {
     pub stats_queues_max: usize,
     /// Jobs in one `Leased` event, and so in one delivery.
     pub delivery_jobs_max: usize,
+    /// Bytes of several jobs in one delivery, so that it fits into one frame: a pull has one answer,
+    /// and a lease token stands in one frame. One job is always allowed.
+    pub delivery_bytes_max: u64,
 }

@@ -64,6 +64,20 @@ enum Cached {
     Block(u64),
 }
 
+/// Pieces or blocks that are loaded ahead of those who work a queue off: 2 MiB.
+const AHEAD: usize = 32;
+
+impl Span {
+    /// What has to be loaded; none while it is in memory.
+    fn source(&self) -> Option<Source> {
+        if self.memory.is_some() {
+            return None;
+        }
+        let (first_id, checksum) = (self.first_id, self.checksum);
+        self.place.map(|place| Source::Journal { first_id, place, checksum })
+    }
+}
+
 /// The map from ids to bodies.
 #[derive(Debug)]
 pub(crate) struct Bodies {
@@ -104,11 +118,7 @@ impl Bodies {
             return self.volatile.get(&id).cloned().ok_or(None);
         }
         if let Some(span) = self.span_of(id) {
-            let Some((bytes, runs)) = &span.memory else {
-                let (first_id, checksum) = (span.first_id, span.checksum);
-                let source = |place| Source::Journal { first_id, place, checksum };
-                return Err(span.place.map(source));
-            };
+            let Some((bytes, runs)) = &span.memory else { return Err(span.source()) };
             return find_in_runs(bytes, runs, id).ok_or(None);
         }
         let block = self.block_of(id).ok_or(None)?;
@@ -119,6 +129,20 @@ impl Bodies {
             }));
         };
         find_in_block(bodies, id).ok_or(None)
+    }
+
+    /// What has to be loaded for the bodies that follow on this one, as far as they are not in
+    /// memory: queues are mostly worked off in the order of ids.
+    pub(crate) fn ahead(&self, id: JobId) -> Vec<Source> {
+        if let Some(at) = self.span_at(id) {
+            let next = self.spans.range(at..).take(AHEAD);
+            return next.filter_map(Span::source).collect();
+        }
+        let at = self.blocks.partition_point(|block| block.first_id <= id.0);
+        let next = self.blocks[at..].iter().take(AHEAD);
+        let absent = next.filter(|block| !self.block_memory.contains_key(&block.number));
+        let source = |block: &BlockMeta| Source::Block { number: block.number, parts: block.parts };
+        absent.map(source).collect()
     }
 
     /// A `memory` job came: its body is copied, so that it does not keep a whole read buffer.

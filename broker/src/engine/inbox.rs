@@ -25,6 +25,12 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// A few bytes that ask for a whole frame. Read one at a time, so that a client that takes no
+    /// answers cannot fill the memory with them.
+    pub(crate) fn is_look(&self) -> bool {
+        matches!(self.command, Command::Stats { .. } | Command::Peek { .. })
+    }
+
     /// Bytes that its lists take beside its payload, in memory and in the journal: a job without a
     /// body is one byte on the wire and four here.
     pub(crate) fn table_bytes(&self) -> usize {

@@ -47,6 +47,9 @@ impl Parcels {
             ids,
         };
         self.look_up(to, &mut parcel, bodies);
+        if let (Effect::Deliver { .. }, Some(last)) = (&parcel.effect, parcel.ids.last()) {
+            bodies.ahead(*last).into_iter().for_each(|source| self.want(source));
+        }
         let line = self.lines.get_mut(&to);
         match line {
             None if parcel.missing == 0 => return Some(parcel),

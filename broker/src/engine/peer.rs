@@ -76,7 +76,13 @@ impl Peer {
             } if refused.is_empty() => {
                 self.settled_upto = self.settled_upto.max(*correlation);
             }
-            other => self.outbox.append(|out| convert::simple(out, other)),
+            other => {
+                self.outbox.append(|out| convert::simple(out, other));
+                if let Effect::Stats { correlation, .. } | Effect::Refused { correlation, .. } = other
+                {
+                    self.outbox.end_look(*correlation);
+                }
+            }
         }
     }
 
@@ -110,6 +116,7 @@ impl Peer {
                     pairs.filter_map(|(job, body)| Some((job, body?))).unzip();
                 self.outbox
                     .append(|out| convert::peeked(out, correlation, &jobs, &bodies));
+                self.outbox.end_look(correlation);
             }
             _ => {}
         }

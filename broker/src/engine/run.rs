@@ -30,6 +30,10 @@ use crate::store::BlockReader;
 const ROUND_BYTES: usize = 1024 * 1024;
 /// While so much waits for the journal, nothing more is taken in.
 const GATHERED_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Requests that the loader has at a time, and what one of them asks for at most: what is needed
+/// now does not wait behind much that is only needed next.
+const LOADS_MAX: usize = 2;
+const LOAD_SOURCES_MAX: usize = 8;
 /// Messages taken from the inbox in one go.
 const TAKEN_MAX: usize = 512;
 /// How often depths are counted for metrics, and the longest the loop sleeps.
@@ -66,15 +70,25 @@ struct Loop {
     /// Who said good-bye, and what has to be durable before their last answer.
     leaving: Vec<(Lsn, ConnectionId)>,
     appending: bool,
-    loading: bool,
+    loading: usize,
     /// The last batch is not sealed yet; since when it is quiet.
     unsealed_since: Option<Instant>,
     checkpoint: CheckpointState,
     stopping: Option<Instant>,
+    goodbye: Goodbye,
     counted: Instant,
     meters: Meters,
     handle: EngineHandle,
     stop_follower: Arc<AtomicBool>,
+}
+
+/// What clients were told of the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goodbye {
+    NotYet,
+    /// Once everything up to here has been told.
+    After(Lsn),
+    Said,
 }
 
 /// Where the follower is.
@@ -166,7 +180,7 @@ impl Loop {
             backlog: VecDeque::new(),
             leaving: Vec::new(),
             appending: false,
-            loading: false,
+            loading: 0,
             unsealed_since: Some(Instant::now()),
             checkpoint: CheckpointState {
                 running: false,
@@ -176,6 +190,7 @@ impl Loop {
                 waiting: Vec::new(),
             },
             stopping: None,
+            goodbye: Goodbye::NotYet,
             counted: Instant::now(),
             meters: Meters::new(),
             handle,
@@ -251,6 +266,9 @@ impl Loop {
             }
             self.meters.round(commands.len());
             self.engine.step(now_ms, commands);
+            if self.goodbye == Goodbye::After(Lsn::MAX) {
+                self.goodbye = Goodbye::After(self.engine.shard().lsn());
+            }
             for (lsn, _) in self
                 .leaving
                 .iter_mut()
@@ -373,6 +391,9 @@ impl Loop {
                     correlation: 0,
                 };
                 commands.push((nobody, Command::Drain));
+                if self.goodbye == Goodbye::NotYet {
+                    self.goodbye = Goodbye::After(Lsn::MAX);
+                }
             }
         }
     }
@@ -392,9 +413,10 @@ impl Loop {
                 self.give_journal(JournalTask::Seal)?;
             }
         }
-        if !self.loading && !self.parcels.wanted.is_empty() {
-            self.loading = true;
-            if !self.loader.give(std::mem::take(&mut self.parcels.wanted)) {
+        while self.loading < LOADS_MAX && !self.parcels.wanted.is_empty() {
+            self.loading += 1;
+            let count = self.parcels.wanted.len().min(LOAD_SOURCES_MAX);
+            if !self.loader.give(self.parcels.wanted.drain(..count).collect()) {
                 return Err(Failure::ThreadGone("loader"));
             }
         }
@@ -438,7 +460,7 @@ impl Loop {
             Outcome::Sealed => self.appending = false,
             Outcome::JournalFailed(error) => return Err(error.into()),
             Outcome::Loaded(all) => {
-                self.loading = false;
+                self.loading -= 1;
                 for (source, loaded) in all {
                     match loaded {
                         Ok(loaded) => {
@@ -519,6 +541,9 @@ impl Loop {
                     let hello = peer.hello;
                     peer.outbox
                         .append(|out| self.welcome.put(out, hello, epoch, leases_held));
+                    if self.goodbye == Goodbye::Said {
+                        peer.outbox.append(|out| convert::goodbye(out, None));
+                    }
                 }
                 Effect::Replaced => {
                     peer.tell(&addressed.effect);
@@ -530,6 +555,9 @@ impl Loop {
         }
         self.flush()?;
         let durable = self.engine.durable_lsn();
+        if matches!(self.goodbye, Goodbye::After(lsn) if lsn <= durable) {
+            self.say_goodbye(None);
+        }
         let answered = self.leaving.partition_point(|(lsn, _)| *lsn <= durable);
         for (_, connection) in self.leaving.drain(..answered) {
             self.parcels.forget(connection);
@@ -649,13 +677,21 @@ impl Loop {
         finished && self.engine.is_settled() && !self.appending
     }
 
+    /// Tells every client, once.
+    fn say_goodbye(&mut self, failure: Option<&Failure>) {
+        if self.goodbye != Goodbye::Said {
+            self.goodbye = Goodbye::Said;
+            for peer in self.peers.values() {
+                let reason = failure.map(ToString::to_string);
+                peer.outbox.append(|out| convert::goodbye(out, reason));
+            }
+        }
+    }
+
     /// Says good-bye, ends the threads; the journal is closed by its own.
     fn close(&mut self, failure: Option<&Failure>) {
-        for peer in self.peers.values() {
-            peer.outbox
-                .append(|out| convert::goodbye(out, failure.map(ToString::to_string)));
-            peer.outbox.close();
-        }
+        self.say_goodbye(failure);
+        self.peers.values().for_each(|peer| peer.outbox.close());
         self.peers.clear();
         self.stop_follower.store(true, Ordering::Relaxed);
         self.follower.end();

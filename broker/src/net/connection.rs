@@ -211,12 +211,19 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     return End::EngineStopped;
                 }
             }
-            match end {
-                Gathered::All => {}
-                Gathered::Some => continue,
+            let more = match end {
+                Gathered::All => false,
+                Gathered::Some => true,
+                Gathered::Look => {
+                    outbox.looked().await;
+                    true
+                }
                 Gathered::End(end) => return end,
-            }
+            };
             outbox.room().await;
+            if more {
+                continue;
+            }
             match timeout(silence_max, self.fill()).await {
                 Ok(true) => {}
                 Ok(false) => return End::Closed,
@@ -259,6 +266,8 @@ enum Gathered {
     All,
     /// The piece is full; the buffer may hold more.
     Some,
+    /// As above; and the last request has to be answered before the next is taken.
+    Look,
     End(End),
 }
 
@@ -301,7 +310,12 @@ impl Piece {
                         return Gathered::End(End::Refused);
                     }
                     self.bytes += request.table_bytes();
+                    let is_look = request.is_look();
                     self.requests.push(request);
+                    if is_look {
+                        outbox.begin_look(correlation);
+                        return Gathered::Look;
+                    }
                 }
                 Ok(Converted::Checkpoint) => {
                     gate.engine

@@ -21,6 +21,8 @@ struct Waiting {
     buffer: BytesMut,
     /// Taken by the writer, not yet with the kernel.
     writing_bytes: usize,
+    /// The request that is being looked up, see [`Outbox::begin_look`].
+    look: Option<u64>,
     closed: bool,
 }
 
@@ -115,6 +117,36 @@ impl Outbox {
         drop(waiting);
         if low {
             self.drained.notify_waiters();
+        }
+    }
+
+    /// A request came whose answer may be ten thousand times as long as itself. Nothing behind it
+    /// is read until it is answered: see [`Self::looked`].
+    pub(crate) fn begin_look(&self, correlation: u64) {
+        self.waiting.lock().look = Some(correlation);
+    }
+
+    /// It was answered, if it was this one.
+    pub(crate) fn end_look(&self, correlation: u64) {
+        let mut waiting = self.waiting.lock();
+        if waiting.look == Some(correlation) {
+            waiting.look = None;
+            drop(waiting);
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// Waits until no look is open.
+    pub(crate) async fn looked(&self) {
+        loop {
+            let drained = self.drained.notified();
+            {
+                let waiting = self.waiting.lock();
+                if waiting.look.is_none() || waiting.closed {
+                    return;
+                }
+            }
+            drained.await;
         }
     }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::BytesMut;
 use verteilt_protocol::FrameType;
 
-use crate::house::House;
+use crate::house::{House, eventually};
 use crate::peer::{Peer, settle_of};
 
 const WORKERS: usize = 8;
 const JOBS: u64 = 100_000;
-const CREDIT: u32 = 32;
+const CREDIT: u32 = 64;
+const BATCH: usize = 250;
 
 fn work(mut peer: Peer, start: &Barrier, done: &AtomicU64) -> u64 {
     peer.subscribe(1, "q", CREDIT);
@@ -56,11 +57,16 @@ fn eight_equal_workers_get_equal_shares_and_a_slow_one_holds_its_credit() {
             .collect();
         start.wait();
         let mut pusher = house.peer();
-        let bodies = vec![&b"a job of some bytes"[..]; 1_000];
-        for _ in 0..(JOBS + 7) / 1_000 {
+        // Workers are equal when all of them wait for work; the machine must not decide who is
+        // quicker.
+        pusher.push_many("q", &[&b"for the slow one"[..]; 7]);
+        let bodies = [&b"a job of some bytes"[..]; BATCH];
+        for batch in 1..=JOBS / BATCH as u64 {
             pusher.push_many("q", &bodies);
+            eventually("the batch is done", || {
+                done.load(Ordering::Relaxed) == batch * BATCH as u64
+            });
         }
-        pusher.push_many("q", &bodies[..7]);
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
     let mean = shares.iter().sum::<u64>() / WORKERS as u64;

@@ -8,14 +8,14 @@ use crate::house::House;
 
 #[test]
 fn who_is_silent_for_two_heartbeats_is_closed_and_told() {
-    let house = House::with(|config| config.heartbeat_ms = 100);
+    let house = House::with(|config| config.heartbeat_ms = 250);
     let mut talks = house.peer();
     let mut silent = house.peer();
     talks.push("q", b"x");
     silent.subscribe(1, "q", 1);
     assert_eq!(silent.jobs()[0].attempt, 1);
     let began = Instant::now();
-    while began.elapsed() < Duration::from_millis(500) {
+    while began.elapsed() < Duration::from_millis(1_000) {
         talks.send_empty(FrameType::Heartbeat, 0);
         std::thread::sleep(Duration::from_millis(25));
     }
@@ -27,10 +27,10 @@ fn who_is_silent_for_two_heartbeats_is_closed_and_told() {
 
 #[test]
 fn the_broker_beats_when_it_has_nothing_to_say() {
-    let house = House::with(|config| config.heartbeat_ms = 50);
+    let house = House::with(|config| config.heartbeat_ms = 300);
     let mut peer = house.peer();
     let mut header = [0; 20];
-    for _ in 0..5 {
+    for _ in 0..3 {
         peer.send_empty(FrameType::Heartbeat, 0);
         peer.stream
             .set_read_timeout(Some(Duration::from_secs(5)))

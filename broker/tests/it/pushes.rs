@@ -132,22 +132,22 @@ fn the_answer_names_the_durability_that_was_reached() {
 
 #[test]
 fn bodies_of_memory_jobs_are_bounded() {
-    let house = House::with(|config| config.memory_bytes_max = 1_000);
+    let house = House::with(|config| config.memory_bytes_max = 10_000);
     let mut peer = house.peer();
     let options = wire::JobOptions {
         durability: wire::Durability::Memory.into(),
         ..wire::JobOptions::default()
     };
-    peer.push_with("q", options.clone(), &[&[1; 900]]);
+    peer.push_with("q", options.clone(), &[&[1; 9_000]]);
     let push = wire::Push {
         options: Some(options.clone()),
-        ..push_of("q", &[&[2; 101]])
+        ..push_of("q", &[&[2; 1_001]])
     };
-    let correlation = peer.send(FrameType::Push, &push, &[2; 101]);
+    let correlation = peer.send(FrameType::Push, &push, &[2; 1_001]);
     peer.refused(correlation, ErrorCode::MemoryFull);
     let job = peer.reserve("q", 1, 0).remove(0);
     peer.ack(&job);
-    peer.push_with("q", options, &[&[2; 101]]);
+    peer.push_with("q", options, &[&[2; 1_001]]);
 }
 
 #[test]

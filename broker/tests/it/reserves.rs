@@ -97,7 +97,6 @@ fn waiting_pulls_count_as_subscriptions() {
 /// A client takes the first DELIVER of its correlation for the whole answer, and keeps what it
 /// holds by token.
 #[test]
-#[ignore = "the core leases more for one token than a frame takes; needs a limit in bytes there"]
 fn a_pull_has_exactly_one_answer_and_a_token_exactly_one_frame() {
     let house = House::start();
     let mut peer = house.peer();

@@ -128,3 +128,28 @@ fn work_waits_for_a_broker_that_is_away() {
     assert!(work.status.success());
     assert!(stderr(&work).contains("is back"), "{}", stderr(&work));
 }
+
+#[test]
+fn no_more_run_at_one_time_than_were_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("lock");
+    let mut broker = Broker::start();
+    broker.push("q", &["1", "2", "3", "4", "5", "6"]);
+    let script = "mkdir \"$0\" || echo overlap; sleep 0.5; rmdir \"$0\"; echo done";
+    let mut work = broker.verteilt(["work", "q", "--drain", "--", "sh", "-c", script]);
+    let mut work = spawn(work.arg(&lock));
+    let printed = lines(&mut work);
+    for _ in 0..2 {
+        until("a job runs", || lock.exists());
+        broker.kill();
+        broker.restart();
+        assert_eq!(printed.recv_timeout(DEADLINE).unwrap(), b"done");
+    }
+    let work = finish(work);
+    assert!(work.status.success(), "{}", stderr(&work));
+    assert!(
+        printed.iter().all(|line| line == b"done"),
+        "{}",
+        stderr(&work)
+    );
+}

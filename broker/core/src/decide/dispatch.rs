@@ -65,8 +65,10 @@ impl<'a> Share<'a> {
         // A pull gets one answer, and an answer has one token: jobs of one kind only.
         let other_kind = usize::from(!id.is_volatile());
         let mixed = self.subscription.is_pull() && !self.ids[other_kind].is_empty();
+        let bytes = self.bytes + u64::from(job.length);
         !mixed
             && (self.jobs as usize) < shard.limits.delivery_jobs_max
+            && (self.jobs == 0 || bytes <= shard.limits.delivery_bytes_max)
             && self
                 .subscription
                 .has_room(self.jobs, self.bytes, job.length)

@@ -31,6 +31,7 @@ pub(crate) fn limits() -> Limits {
         body_bytes_max: 1 << 19,
         stats_queues_max: 1_000,
         delivery_jobs_max: 1_024,
+        delivery_bytes_max: 1 << 19,
     }
 }
 

@@ -311,6 +311,8 @@ impl Checker {
             assert_eq!(token, self.lsn, "the token is the LSN");
         }
         assert!(ids.len() <= self.limits.delivery_jobs_max);
+        let bytes: u64 = ids.iter().map(|id| u64::from(self.jobs.0[id].length)).sum();
+        assert!(ids.len() == 1 || bytes <= self.limits.delivery_bytes_max);
         for id in ids {
             assert_eq!(id.is_volatile(), ids[0].is_volatile());
             let job = &self.jobs.0[id];

@@ -116,7 +116,7 @@ impl Crew {
         })
     }
 
-    /// Starts every job that comes. The broker gives no more than the credit at one time.
+    /// Starts every job that comes.
     async fn take_jobs(
         &mut self,
         subscription: &mut Subscription,
@@ -126,6 +126,7 @@ impl Crew {
         let bench = self.bench.clone();
         let bar = self.bar.clone();
         let drained = drained(&bench.connection, &bench.queue, &bar);
+        let places = work.concurrency as usize;
         tokio::pin!(drained);
         loop {
             tokio::select! {
@@ -133,7 +134,9 @@ impl Crew {
                 () = signals.gently.cancelled() => return Ok(Stop::Signal),
                 Some(ended) = self.running.join_next() => self.count(ended)?,
                 dead = &mut drained, if work.drain => return Ok(Stop::Drained(dead?)),
-                job = subscription.next() => match job {
+                // After a restart of the broker more than the credit may come: what was held
+                // before counts no more there, but still runs here.
+                job = subscription.next(), if self.running.len() < places => match job {
                     Some(job) => {
                         let bench = self.bench.clone();
                         self.running.spawn(async move { bench.work_on(job).await });
