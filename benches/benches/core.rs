@@ -49,7 +49,7 @@ impl Desk {
             leases: Vec::new(),
         };
         this.shard.start(NOW_MS, &mut this.output);
-        this.handle(Command::Connect);
+        this.handle(Command::Connect { held: None });
         for _ in 0..depth.div_ceil(JOBS) {
             this.push();
             this.clear();

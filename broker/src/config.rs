@@ -81,7 +81,9 @@ impl BrokerConfig {
     /// What is wrong with it, if anything.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.segment_bytes < SEGMENT_BYTES_MIN {
-            return Err(format!("segment_bytes must be at least {SEGMENT_BYTES_MIN}"));
+            return Err(format!(
+                "segment_bytes must be at least {SEGMENT_BYTES_MIN}"
+            ));
         }
         if self.journal_bytes_max < 4 * u64::from(self.segment_bytes) {
             return Err("journal_bytes_max must be at least four segments".to_owned());

@@ -85,8 +85,15 @@ pub(crate) fn assemble(
     let at = (snapshot.lsn, snapshot.time_ms);
     let metas = (snapshot.pages, snapshot.blocks);
     let window_bytes = config.checkpoint_bytes;
-    let follower =
-        Follower::new(SHARD, journal.log(), catalog, ledger, at, metas, window_bytes);
+    let follower = Follower::new(
+        SHARD,
+        journal.log(),
+        catalog,
+        ledger,
+        at,
+        metas,
+        window_bytes,
+    );
     Ok(Opened {
         engine,
         journal,
@@ -146,6 +153,3 @@ fn replay(engine: &mut Engine, log: &dyn JournalLog) -> Result<(), Failure> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -25,6 +25,18 @@ const BUCKETS_S: [f64; 14] = [
     30.0,
 ];
 
+/// Upper bounds of histograms of sizes in bytes: from one small job to many full frames.
+const BUCKETS_BYTES: [f64; 8] = [
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    16_777_216.0,
+];
+
 /// Upper bounds of all other histograms, which count things.
 const BUCKETS_COUNT: [f64; 10] = [
     1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.0,
@@ -53,10 +65,11 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 
 /// Records this process's metrics from now on and serves them until the process ends.
 pub(crate) fn start(listener: TcpListener, health: watch::Receiver<Health>) -> Result<(), Failure> {
-    let seconds = Matcher::Suffix("_seconds".to_owned());
+    let ending = |unit: &str| Matcher::Suffix(unit.to_owned());
     let recorder = PrometheusBuilder::new()
         .set_buckets(&BUCKETS_COUNT)
-        .and_then(|builder| builder.set_buckets_for_metric(seconds, &BUCKETS_S))
+        .and_then(|builder| builder.set_buckets_for_metric(ending("_seconds"), &BUCKETS_S))
+        .and_then(|builder| builder.set_buckets_for_metric(ending("_bytes"), &BUCKETS_BYTES))
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| Failure::work(format!("cannot record metrics: {error}")))?;
     tokio::spawn(upkeep(recorder.clone()));

@@ -94,6 +94,13 @@ impl Lot {
             .map(|id| (*id, self.message.token))
     }
 
+    /// The leases that have not been lost.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let states = self.message.ids.iter().zip(&self.states);
+        let held = states.filter(|(_, state)| state.load(Ordering::Acquire) != LOST);
+        held.map(|(id, _)| (*id, self.message.token))
+    }
+
     pub(crate) fn is_lost(&self, index: u32) -> bool {
         self.states[index as usize].load(Ordering::Acquire) == LOST
     }

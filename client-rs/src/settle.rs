@@ -62,6 +62,11 @@ pub(crate) struct SettleBatch {
 }
 
 impl SettleBatch {
+    /// The leases it names.
+    pub(crate) fn leases(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.ids.iter().copied().zip(self.tokens.iter().copied())
+    }
+
     pub(crate) fn new(kind: SettleKind) -> Self {
         Self {
             kind,
@@ -126,6 +131,11 @@ pub(crate) struct SettleQueue {
 }
 
 impl SettleQueue {
+    /// The leases that are named in it.
+    pub(crate) fn leases(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.batches.iter().flat_map(SettleBatch::leases)
+    }
+
     /// Appends one settling to the newest frame of its kind, and gives its place.
     pub(crate) fn append(
         &mut self,

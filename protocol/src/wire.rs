@@ -21,6 +21,15 @@ pub struct Hello {
     /// that comes back after a broker restart still holds them.
     #[prost(bytes = "bytes", tag = "8")]
     pub session: ::prost::bytes::Bytes,
+    /// The leases that the client still works on, as parallel lists; heeded if names_leases is set.
+    /// Then the session's other leases end at once: their DELIVER never arrived, or the client has
+    /// given them up.
+    #[prost(uint64, repeated, tag = "9")]
+    pub held_ids: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "10")]
+    pub held_tokens: ::prost::alloc::vec::Vec<u64>,
+    #[prost(bool, tag = "11")]
+    pub names_leases: bool,
 }
 /// A slot for later: version 1 brokers on loopback need none.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -129,7 +129,10 @@ pub struct Settle {
 #[derive(Clone, Debug)]
 pub enum Command {
     /// The handshake succeeded; a connection of the same session that is still there is replaced.
-    Connect,
+    Connect {
+        /// The leases that the client still works on; the session's others end. None: all go on.
+        held: Option<Vec<(JobId, u64)>>,
+    },
     /// The connection is gone; its session's leases end.
     Disconnect,
     /// More answers wait for this connection than it may have (true), or no longer (false).

@@ -79,7 +79,7 @@ pub(crate) fn command(
     out: &mut Decision,
 ) {
     let result = match command {
-        Command::Connect => connect::connect(shard, caller, out),
+        Command::Connect { held } => connect::connect(shard, caller, held, out),
         Command::Disconnect => connect::disconnect(shard, caller, out),
         Command::Hold(held) => connect::hold(shard, caller, held, out),
         Command::Push(push) => push::push(shard, caller, push, now_ms, out),

@@ -160,6 +160,14 @@ impl Index {
         self.refresh(key);
     }
 
+    /// One more job is held under this subscription.
+    pub(crate) fn charge(&mut self, key: SubscriptionKey, length: u32) {
+        if let Some(subscription) = self.subscriptions.get_mut(&key) {
+            subscription.held_jobs += 1;
+            subscription.held_bytes += u64::from(length);
+        }
+    }
+
     pub(crate) fn drop_subscription(&mut self, key: SubscriptionKey) {
         let Some(subscription) = self.subscriptions.remove(&key) else {
             return;

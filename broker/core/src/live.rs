@@ -1,11 +1,12 @@
 //! The jobs of a running shard with everything that finds them again. A job is taken out of the
 //! index before it changes and put back after, in one place, so that no move can forget a part.
 
-use crate::id::{JobId, Millis, QueueId};
+use crate::id::{JobId, Millis, QueueId, SubscriptionKey};
 use crate::index::Index;
 use crate::job::{Job, Place};
 use crate::lane::Entry;
 use crate::ledger::JobSlots;
+use crate::session::{Session, Subscription};
 use crate::table::JobTable;
 
 #[derive(Debug, Default)]
@@ -74,6 +75,33 @@ impl LiveJobs {
         let live = move |entry| is_live(&self.table, promoted_ms, entry);
         let ids = queue.into_iter().flat_map(move |queue| queue.line(live));
         ids.filter_map(|id| Some((id, self.table.get(id)?)))
+    }
+
+    /// Adds a subscription. Jobs of its queue that the session holds from before (a restart, an
+    /// older connection) count against its credit from now on.
+    pub(crate) fn subscribe(&mut self, key: SubscriptionKey, subscription: Subscription) {
+        let (session, queue) = (subscription.session, subscription.queue);
+        let standing = !subscription.is_pull();
+        self.index.add_subscription(key, subscription);
+        let held = self
+            .index
+            .sessions
+            .get(&session)
+            .map(Session::leased_in_order);
+        for id in held.unwrap_or_default() {
+            let Some(job) = self.table.get_mut(id).filter(|job| job.queue == queue) else {
+                continue;
+            };
+            let length = job.length;
+            let Place::Leased(lease) = &mut job.place else {
+                continue;
+            };
+            if standing && !self.index.subscriptions.contains_key(&lease.subscription) {
+                lease.subscription = key;
+                self.index.charge(key, length);
+            }
+        }
+        self.index.refresh(key);
     }
 
     fn clean(&mut self, queue: QueueId, priority: i32) {

@@ -4,7 +4,7 @@
 //!
 //! | command | |
 //! |---|---|
-//! | `connect w1`, `disconnect w1` | `w1.old` speaks from the connection before |
+//! | `connect w1`, `connect w1 holding 3 5`, `disconnect w1` | `w1.old` speaks from the connection before |
 //! | `push mail 3 by=w1 priority=5 delay=1s attempts=2 lease=10s bytes=9 headers=2 memory producer=a:7 upload=1:2` | |
 //! | `part w1 UPLOAD INDEX BYTES` | |
 //! | `subscribe w1 mail credit=2 bytes=100 as=1`, `unsubscribe w1 as=1` | |

@@ -117,14 +117,7 @@ pub(crate) fn part(
     bytes: &[u8],
 ) {
     let message = wire::DeliverPart { id, token, to_come };
-    encode(
-        out,
-        FrameType::DeliverPart,
-        0,
-        correlation,
-        &message,
-        bytes,
-    );
+    encode(out, FrameType::DeliverPart, 0, correlation, &message, bytes);
 }
 
 /// Appends the answers to pushes.

@@ -67,7 +67,11 @@ pub(crate) fn convert(frame: Frame, context: &Context) -> Result<Converted, Bad>
     };
     let correlation = frame.correlation;
     let is_push = matches!(kind, FrameType::Push | FrameType::PushPart);
-    let push_bytes = if is_push { frame.payload.len() as u32 } else { 0 };
+    let push_bytes = if is_push {
+        frame.payload.len() as u32
+    } else {
+        0
+    };
     let command = match kind {
         FrameType::Heartbeat => return Ok(Converted::Heartbeat),
         FrameType::Goodbye => return Ok(Converted::Goodbye),
@@ -90,13 +94,21 @@ pub(crate) fn convert(frame: Frame, context: &Context) -> Result<Converted, Bad>
         | FrameType::QueuePurge => administration(kind, &frame, context)?,
         other => return Err(not_served(other)),
     };
-    let request = Request { correlation, command, push_bytes };
+    let request = Request {
+        correlation,
+        command,
+        push_bytes,
+    };
     Ok(Converted::Request(request))
 }
 
 fn part(frame: Frame) -> Result<Command, Bad> {
     let wire::PushPart { upload, index } = message(&frame)?;
-    Ok(Command::PushPart { upload, index, payload: frame.payload })
+    Ok(Command::PushPart {
+        upload,
+        index,
+        payload: frame.payload,
+    })
 }
 
 fn reserve(reserve: &wire::Reserve, context: &Context) -> Result<Command, Bad> {
@@ -111,7 +123,13 @@ fn settle(kind: FrameType, frame: &Frame) -> Result<Settle, Bad> {
     let (kind, ids, tokens) = match kind {
         FrameType::Nack => {
             let nack: wire::Nack = message(frame)?;
-            (SettleKind::Nack { delay_ms: nack.delay_ms }, nack.ids, nack.tokens)
+            (
+                SettleKind::Nack {
+                    delay_ms: nack.delay_ms,
+                },
+                nack.ids,
+                nack.tokens,
+            )
         }
         FrameType::Touch => {
             let touch: wire::Touch = message(frame)?;
@@ -121,11 +139,18 @@ fn settle(kind: FrameType, frame: &Frame) -> Result<Settle, Bad> {
         kind => {
             let settle: wire::Settle = message(frame)?;
             let ack = kind == FrameType::Ack;
-            let kind = if ack { SettleKind::Ack } else { SettleKind::Release };
+            let kind = if ack {
+                SettleKind::Ack
+            } else {
+                SettleKind::Release
+            };
             (kind, settle.ids, settle.tokens)
         }
     };
-    Ok(Settle { kind, leases: leases(&ids, &tokens)? })
+    Ok(Settle {
+        kind,
+        leases: leases(&ids, &tokens)?,
+    })
 }
 
 fn not_served(kind: FrameType) -> Bad {

@@ -74,7 +74,11 @@ impl Span {
             return None;
         }
         let (first_id, checksum) = (self.first_id, self.checksum);
-        self.place.map(|place| Source::Journal { first_id, place, checksum })
+        self.place.map(|place| Source::Journal {
+            first_id,
+            place,
+            checksum,
+        })
     }
 }
 
@@ -118,7 +122,9 @@ impl Bodies {
             return self.volatile.get(&id).cloned().ok_or(None);
         }
         if let Some(span) = self.span_of(id) {
-            let Some((bytes, runs)) = &span.memory else { return Err(span.source()) };
+            let Some((bytes, runs)) = &span.memory else {
+                return Err(span.source());
+            };
             return find_in_runs(bytes, runs, id).ok_or(None);
         }
         let block = self.block_of(id).ok_or(None)?;
@@ -141,7 +147,10 @@ impl Bodies {
         let at = self.blocks.partition_point(|block| block.first_id <= id.0);
         let next = self.blocks[at..].iter().take(AHEAD);
         let absent = next.filter(|block| !self.block_memory.contains_key(&block.number));
-        let source = |block: &BlockMeta| Source::Block { number: block.number, parts: block.parts };
+        let source = |block: &BlockMeta| Source::Block {
+            number: block.number,
+            parts: block.parts,
+        };
         absent.map(source).collect()
     }
 
@@ -208,7 +217,14 @@ impl Bodies {
     /// Something was read: it stays in memory for the neighbours that will be asked for next.
     pub(crate) fn add_loaded(&mut self, source: Source, loaded: Loaded) {
         match (source, loaded) {
-            (Source::Journal { first_id: id, place, .. }, Loaded::Journal(bytes, runs)) => {
+            (
+                Source::Journal {
+                    first_id: id,
+                    place,
+                    ..
+                },
+                Loaded::Journal(bytes, runs),
+            ) => {
                 let Some(at) = self.span_at(id) else { return };
                 if self.spans[at].place != Some(place) || self.spans[at].memory.is_some() {
                     return;

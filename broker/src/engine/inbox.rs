@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use verteilt_core::{Command, ConnectionId, SessionId};
+use verteilt_core::{Command, ConnectionId, JobId, SessionId};
 
 use crate::net::Outbox;
 
@@ -50,6 +50,8 @@ pub(crate) enum Inbound {
         connection: ConnectionId,
         /// Its session.
         session: SessionId,
+        /// The leases that the client still works on, if it names them.
+        held: Option<Vec<(JobId, u64)>>,
         /// Correlation of its HELLO.
         hello: u64,
         /// Where answers go.

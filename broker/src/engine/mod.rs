@@ -10,6 +10,7 @@
 //! | `peer.rs` | one connection as the loop sees it |
 //! | `streams.rs` | bodies too large for one frame |
 //! | `run.rs` | the loop that joins the engine to its threads and to connections |
+//! | `intake.rs`, `telling.rs` | its two halves: what comes in, what goes out |
 //! | `threads.rs` | the threads that may block: journal and loader |
 //! | `inbox.rs` | what reaches the loop, and the bound on it |
 
@@ -17,12 +18,16 @@ mod batch;
 mod bodies;
 mod failure;
 mod inbox;
+mod intake;
 mod parcels;
 mod peer;
 mod run;
 mod settings;
 mod step;
 mod streams;
+mod telling;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 pub(crate) use bodies::{Bodies, Found, Source};

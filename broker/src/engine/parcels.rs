@@ -14,6 +14,8 @@ pub(super) struct Parcel {
     pub(super) ids: Vec<JobId>,
     /// One each; `None` while it is being read, or for good if the job has gone meanwhile.
     pub(super) bodies: Vec<Option<Found>>,
+    /// One each: what has to be read for it.
+    waits: Vec<Option<Source>>,
     missing: usize,
 }
 
@@ -43,12 +45,16 @@ impl Parcels {
         let mut parcel = Parcel {
             effect,
             bodies: vec![None; ids.len()],
+            waits: vec![None; ids.len()],
             missing: 0,
             ids,
         };
         self.look_up(to, &mut parcel, bodies);
         if let (Effect::Deliver { .. }, Some(last)) = (&parcel.effect, parcel.ids.last()) {
-            bodies.ahead(*last).into_iter().for_each(|source| self.want(source));
+            bodies
+                .ahead(*last)
+                .into_iter()
+                .for_each(|source| self.want(source));
         }
         let line = self.lines.get_mut(&to);
         match line {
@@ -81,12 +87,12 @@ impl Parcels {
                 continue;
             };
             for parcel in line.iter_mut() {
-                for (id, body) in parcel.ids.iter().zip(&mut parcel.bodies) {
-                    if body.is_none()
-                        && let Some(found) = loaded.find(*id)
-                    {
-                        *body = Some(found);
-                        parcel.missing = parcel.missing.saturating_sub(1);
+                for (at, wait) in parcel.waits.iter_mut().enumerate() {
+                    if *wait == Some(source) {
+                        // Not in it: the job has gone since, and its body with it.
+                        parcel.bodies[at] = loaded.find(parcel.ids[at]);
+                        parcel.missing -= 1;
+                        *wait = None;
                     }
                 }
             }
@@ -122,15 +128,18 @@ impl Parcels {
 
     fn look_up(&mut self, to: ConnectionId, parcel: &mut Parcel, bodies: &Bodies) {
         parcel.missing = 0;
-        for (id, body) in parcel.ids.iter().zip(&mut parcel.bodies) {
+        for (at, id) in parcel.ids.iter().enumerate() {
+            let body = &mut parcel.bodies[at];
             if body.is_some() {
                 continue;
             }
+            parcel.waits[at] = None;
             match bodies.find(*id) {
                 Ok(found) => *body = Some(found),
                 Err(None) => {}
                 Err(Some(source)) => {
                     parcel.missing += 1;
+                    parcel.waits[at] = Some(source);
                     let waiting = self.asked.entry(source).or_insert_with(|| {
                         self.wanted.push(source);
                         Vec::new()
@@ -153,5 +162,136 @@ impl Parcels {
         if line.is_empty() {
             self.lines.remove(&to);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use verteilt_core::Delivery;
+
+    use super::*;
+    use crate::store::{BlockMeta, Body};
+
+    const ME: ConnectionId = ConnectionId(1);
+
+    fn block(number: u64, first_id: u64, last_id: u64) -> BlockMeta {
+        BlockMeta {
+            number,
+            first_id,
+            last_id,
+            entries: 10,
+            live: 10,
+            bytes: 100_000,
+            parts: 1,
+        }
+    }
+
+    fn bodies(blocks: &[BlockMeta]) -> Bodies {
+        Bodies::new(blocks.into(), 1 << 20)
+    }
+
+    fn deliver(ids: &[u64]) -> Effect {
+        let delivery = |id: &u64| Delivery {
+            id: JobId(*id),
+            attempt: 1,
+            lease_ms: 1,
+            length: 1,
+            parts: Vec::new(),
+        };
+        Effect::Deliver {
+            subscription: 1,
+            correlation: 0,
+            token: 1,
+            jobs: ids.iter().map(delivery).collect(),
+        }
+    }
+
+    fn loaded(ids: &[u64]) -> Loaded {
+        let body = |id: &u64| Body {
+            id: *id,
+            header_length: 0,
+            bytes: Bytes::from(id.to_string()),
+        };
+        Loaded::Block(ids.iter().map(body).collect())
+    }
+
+    const fn source(number: u64) -> Source {
+        Source::Block { number, parts: 1 }
+    }
+
+    fn ids(complete: &[(ConnectionId, Parcel)]) -> Vec<Vec<u64>> {
+        let of_parcel = |(_, parcel): &(ConnectionId, Parcel)| {
+            let pairs = parcel.ids.iter().zip(&parcel.bodies);
+            let there = pairs.filter(|(_, body)| body.is_some());
+            there.map(|(id, _)| id.0).collect()
+        };
+        complete.iter().map(of_parcel).collect()
+    }
+
+    #[test]
+    fn answers_of_a_connection_keep_their_order() {
+        let bodies = bodies(&[block(1, 1, 9), block(2, 10, 19)]);
+        let mut parcels = Parcels::default();
+        assert!(parcels.pack(ME, deliver(&[1, 10]), &bodies).is_none());
+        assert!(parcels.pack(ME, deliver(&[11]), &bodies).is_none());
+        // Needs nothing, and waits for its turn all the same; others do not wait for it.
+        assert!(parcels.pack(ME, deliver(&[]), &bodies).is_none());
+        assert!(
+            parcels
+                .pack(ConnectionId(2), deliver(&[]), &bodies)
+                .is_some()
+        );
+        assert_eq!(parcels.wanted, [source(1), source(2)], "each is read once");
+        let complete = parcels.loaded(source(2), &loaded(&[10, 11]));
+        assert!(complete.is_empty());
+        let complete = parcels.loaded(source(1), &loaded(&[1]));
+        assert_eq!(ids(&complete), [vec![1, 10], vec![11], vec![]]);
+        assert!(parcels.pack(ME, deliver(&[]), &bodies).is_some());
+    }
+
+    #[test]
+    fn a_job_that_went_while_its_block_was_rewritten_holds_nobody_up() {
+        let mut parcels = Parcels::default();
+        assert!(
+            parcels
+                .pack(ME, deliver(&[1, 2]), &bodies(&[block(1, 1, 9)]))
+                .is_none()
+        );
+        parcels.wanted.clear();
+        // Job 1 is done meanwhile, and a checkpoint moved its neighbours.
+        let moved = bodies(&[block(2, 1, 9)]);
+        assert!(parcels.look_again(source(1), &moved).is_empty());
+        assert_eq!(parcels.wanted, [source(2)]);
+        let complete = parcels.loaded(source(2), &loaded(&[2, 3]));
+        assert_eq!(ids(&complete), [vec![2]]);
+    }
+
+    #[test]
+    fn what_moved_out_of_reach_is_gone() {
+        let mut parcels = Parcels::default();
+        assert!(
+            parcels
+                .pack(ME, deliver(&[1]), &bodies(&[block(1, 1, 9)]))
+                .is_none()
+        );
+        let complete = parcels.look_again(source(1), &bodies(&[]));
+        assert_eq!(ids(&complete), [Vec::<u64>::new()]);
+    }
+
+    #[test]
+    fn a_connection_that_ended_gets_nothing() {
+        let bodies = bodies(&[block(1, 1, 9)]);
+        let mut parcels = Parcels::default();
+        assert!(parcels.pack(ME, deliver(&[1]), &bodies).is_none());
+        assert!(
+            parcels
+                .pack(ConnectionId(2), deliver(&[2]), &bodies)
+                .is_none()
+        );
+        parcels.forget(ME);
+        let complete = parcels.loaded(source(1), &loaded(&[1, 2]));
+        assert_eq!(complete[0].0, ConnectionId(2));
+        assert_eq!(complete.len(), 1);
     }
 }

@@ -78,7 +78,8 @@ impl Peer {
             }
             other => {
                 self.outbox.append(|out| convert::simple(out, other));
-                if let Effect::Stats { correlation, .. } | Effect::Refused { correlation, .. } = other
+                if let Effect::Stats { correlation, .. } | Effect::Refused { correlation, .. } =
+                    other
                 {
                     self.outbox.end_look(*correlation);
                 }

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use verteilt_core::{Caller, Command, ConnectionId, Effect, Lsn, Refusal};
+use verteilt_core::{ConnectionId, Lsn};
 
 use super::failure::Failure;
 use super::inbox::{EngineHandle, Inbound};
-use super::parcels::{Parcel, Parcels};
+use super::parcels::Parcels;
 use super::peer::Peer;
 use super::settings::Settings;
 use super::step::Engine;
@@ -23,13 +23,9 @@ use crate::convert;
 use crate::follower::{Follower, FollowerReport, FollowerTask};
 use crate::journal::{Journal, JournalLog};
 use crate::meters::Meters;
-use crate::net::{OUTBOX_HIGH_BYTES, Welcome};
+use crate::net::Welcome;
 use crate::store::BlockReader;
 
-/// Payload that one round may bring, so that a batch stays well below what the journal takes.
-const ROUND_BYTES: usize = 1024 * 1024;
-/// While so much waits for the journal, nothing more is taken in.
-const GATHERED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Requests that the loader has at a time, and what one of them asks for at most: what is needed
 /// now does not wait behind much that is only needed next.
 const LOADS_MAX: usize = 2;
@@ -52,39 +48,39 @@ pub(crate) struct EngineParts {
     pub(crate) inbox: mpsc::Receiver<Inbound>,
 }
 
-struct Loop {
-    engine: Engine,
-    clock: Clock,
-    settings: Settings,
-    welcome: Welcome,
-    log: Arc<dyn JournalLog>,
-    journal: Worker<JournalTask>,
-    loader: Worker<Vec<super::Source>>,
-    follower: Worker<FollowerTask>,
-    peers: HashMap<ConnectionId, Peer>,
-    parcels: Parcels,
+pub(super) struct Loop {
+    pub(super) engine: Engine,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) welcome: Welcome,
+    pub(super) log: Arc<dyn JournalLog>,
+    pub(super) journal: Worker<JournalTask>,
+    pub(super) loader: Worker<Vec<super::Source>>,
+    pub(super) follower: Worker<FollowerTask>,
+    pub(super) peers: HashMap<ConnectionId, Peer>,
+    pub(super) parcels: Parcels,
     /// Connections that something was gathered for in this turn.
-    touched: Vec<ConnectionId>,
+    pub(super) touched: Vec<ConnectionId>,
     /// Taken from the inbox, not decided yet.
-    backlog: VecDeque<Inbound>,
+    pub(super) backlog: VecDeque<Inbound>,
     /// Who said good-bye, and what has to be durable before their last answer.
-    leaving: Vec<(Lsn, ConnectionId)>,
-    appending: bool,
-    loading: usize,
+    pub(super) leaving: Vec<(Lsn, ConnectionId)>,
+    pub(super) appending: bool,
+    pub(super) loading: usize,
     /// The last batch is not sealed yet; since when it is quiet.
-    unsealed_since: Option<Instant>,
-    checkpoint: CheckpointState,
-    stopping: Option<Instant>,
-    goodbye: Goodbye,
-    counted: Instant,
-    meters: Meters,
-    handle: EngineHandle,
-    stop_follower: Arc<AtomicBool>,
+    pub(super) unsealed_since: Option<Instant>,
+    pub(super) checkpoint: CheckpointState,
+    pub(super) stopping: Option<Instant>,
+    pub(super) goodbye: Goodbye,
+    pub(super) counted: Instant,
+    pub(super) meters: Meters,
+    pub(super) handle: EngineHandle,
+    pub(super) stop_follower: Arc<AtomicBool>,
 }
 
 /// What clients were told of the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Goodbye {
+pub(super) enum Goodbye {
     NotYet,
     /// Once everything up to here has been told.
     After(Lsn),
@@ -92,14 +88,14 @@ enum Goodbye {
 }
 
 /// Where the follower is.
-struct CheckpointState {
-    running: bool,
-    last: Instant,
+pub(super) struct CheckpointState {
+    pub(super) running: bool,
+    pub(super) last: Instant,
     /// Events up to here are in the store.
-    lsn: u64,
-    appended_bytes: u64,
+    pub(super) lsn: u64,
+    pub(super) appended_bytes: u64,
     /// Who waits until the store holds everything up to which LSN.
-    waiting: Vec<(ConnectionId, u64, Lsn)>,
+    pub(super) waiting: Vec<(ConnectionId, u64, Lsn)>,
 }
 
 /// Runs until told to stop, or until something fails that cannot be gone on from.
@@ -245,159 +241,6 @@ impl Loop {
         }
     }
 
-    fn has_room(&self) -> bool {
-        let bytes_max = self.settings.gathered_bytes_max.min(GATHERED_BYTES_MAX);
-        self.engine.gathered_bytes() < bytes_max
-    }
-
-    /// Decides everything that waits, as far as a batch has room for it.
-    fn decide(&mut self) {
-        let now_ms = self.clock.now_ms();
-        loop {
-            let mut bytes = 0;
-            let mut commands = Vec::new();
-            let mut permits = Vec::new();
-            let round_bytes = self.settings.gathered_bytes_max.min(ROUND_BYTES);
-            while bytes < round_bytes && self.has_room() {
-                let Some(inbound) = self.backlog.pop_front() else {
-                    break;
-                };
-                self.unpack(inbound, &mut commands, &mut bytes, &mut permits);
-            }
-            self.meters.round(commands.len());
-            self.engine.step(now_ms, commands);
-            if self.goodbye == Goodbye::After(Lsn::MAX) {
-                self.goodbye = Goodbye::After(self.engine.shard().lsn());
-            }
-            for (lsn, _) in self
-                .leaving
-                .iter_mut()
-                .rev()
-                .take_while(|(lsn, _)| *lsn == Lsn::MAX)
-            {
-                *lsn = self.engine.shard().lsn();
-            }
-            if self.backlog.is_empty() || !self.has_room() {
-                return;
-            }
-        }
-    }
-
-    fn unpack(
-        &mut self,
-        inbound: Inbound,
-        commands: &mut Vec<(Caller, Command)>,
-        bytes: &mut usize,
-        permits: &mut Vec<tokio::sync::OwnedSemaphorePermit>,
-    ) {
-        match inbound {
-            Inbound::Open {
-                connection,
-                session,
-                hello,
-                outbox,
-            } => {
-                let peer = Peer::new(session, hello, outbox);
-                self.peers.insert(connection, peer);
-                let caller = Caller {
-                    connection,
-                    session,
-                    correlation: 0,
-                };
-                commands.push((caller, Command::Connect));
-            }
-            Inbound::Requests {
-                connection,
-                session,
-                requests,
-                permit,
-            } => {
-                *bytes += permit.num_permits();
-                permits.push(permit);
-                let overfull = self.is_overfull();
-                let Some(peer) = self.peers.get_mut(&connection) else {
-                    return;
-                };
-                for request in requests {
-                    peer.credit_owed += u64::from(request.push_bytes);
-                    let is_push =
-                        matches!(request.command, Command::Push(_) | Command::PushPart { .. });
-                    let refuse = overfull && is_push;
-                    let command = if refuse {
-                        Command::Refuse(Refusal::Busy)
-                    } else {
-                        request.command
-                    };
-                    let correlation = request.correlation;
-                    commands.push((
-                        Caller {
-                            connection,
-                            session,
-                            correlation,
-                        },
-                        command,
-                    ));
-                }
-                self.touched.push(connection);
-            }
-            Inbound::Drained(connection) => {
-                let Some(peer) = self.peers.get_mut(&connection) else {
-                    return;
-                };
-                self.touched.push(connection);
-                if peer.held {
-                    peer.held = false;
-                    let caller = Caller {
-                        connection,
-                        session: peer.session,
-                        correlation: 0,
-                    };
-                    commands.push((caller, Command::Hold(false)));
-                }
-            }
-            Inbound::Leaving(connection) => {
-                let Some(peer) = self.peers.get(&connection) else {
-                    return;
-                };
-                let caller = Caller {
-                    connection,
-                    session: peer.session,
-                    correlation: 0,
-                };
-                commands.push((caller, Command::Disconnect));
-                self.leaving.push((Lsn::MAX, connection));
-            }
-            Inbound::Closed(connection) => {
-                self.parcels.forget(connection);
-                if let Some(peer) = self.peers.remove(&connection) {
-                    let caller = Caller {
-                        connection,
-                        session: peer.session,
-                        correlation: 0,
-                    };
-                    commands.push((caller, Command::Disconnect));
-                }
-            }
-            Inbound::Checkpoint(connection, correlation) => {
-                let lsn = self.engine.durable_lsn();
-                self.checkpoint.waiting.push((connection, correlation, lsn));
-            }
-            Inbound::Stop(grace_ms) => {
-                self.stopping
-                    .get_or_insert(Instant::now() + Duration::from_millis(grace_ms));
-                let nobody = Caller {
-                    connection: ConnectionId(0),
-                    session: verteilt_core::SessionId(0),
-                    correlation: 0,
-                };
-                commands.push((nobody, Command::Drain));
-                if self.goodbye == Goodbye::NotYet {
-                    self.goodbye = Goodbye::After(Lsn::MAX);
-                }
-            }
-        }
-    }
-
     /// Gives the journal, the loader and the follower their next task.
     fn submit(&mut self) -> Result<(), Failure> {
         if !self.appending {
@@ -416,7 +259,10 @@ impl Loop {
         while self.loading < LOADS_MAX && !self.parcels.wanted.is_empty() {
             self.loading += 1;
             let count = self.parcels.wanted.len().min(LOAD_SOURCES_MAX);
-            if !self.loader.give(self.parcels.wanted.drain(..count).collect()) {
+            if !self
+                .loader
+                .give(self.parcels.wanted.drain(..count).collect())
+            {
                 return Err(Failure::ThreadGone("loader"));
             }
         }
@@ -491,7 +337,11 @@ impl Loop {
 
     fn report(&mut self, report: FollowerReport) -> Result<(), Failure> {
         match report {
-            FollowerReport::Written { lsn, covered_bytes, blocks } => {
+            FollowerReport::Written {
+                lsn,
+                covered_bytes,
+                blocks,
+            } => {
                 let left = self.checkpoint.appended_bytes.saturating_sub(covered_bytes);
                 self.checkpoint.appended_bytes = left;
                 self.engine.bodies.install(lsn, blocks);
@@ -507,9 +357,12 @@ impl Loop {
                 let waiting = std::mem::take(&mut self.checkpoint.waiting);
                 for (connection, correlation, wanted) in waiting {
                     if wanted > lsn {
-                        self.checkpoint.waiting.push((connection, correlation, wanted));
+                        self.checkpoint
+                            .waiting
+                            .push((connection, correlation, wanted));
                     } else if let Some(peer) = self.peers.get(&connection) {
-                        peer.outbox.append(|out| convert::checkpoint_done(out, correlation, lsn));
+                        peer.outbox
+                            .append(|out| convert::checkpoint_done(out, correlation, lsn));
                     }
                 }
                 // Pushes may have been held until now.
@@ -518,132 +371,6 @@ impl Loop {
             FollowerReport::Failed(error) => return Err(error),
         }
         Ok(())
-    }
-
-    /// Tells everything that has become durable.
-    fn tell(&mut self) -> Result<(), Failure> {
-        let effects: Vec<_> = self.engine.released().collect();
-        for addressed in effects {
-            let to = addressed.to;
-            let Some(peer) = self.peers.get_mut(&to) else {
-                continue;
-            };
-            self.meters.effect(&addressed.effect);
-            match addressed.effect {
-                Effect::Deliver { .. } | Effect::Peeked { .. } => {
-                    let packed = self.parcels.pack(to, addressed.effect, &self.engine.bodies);
-                    if let Some(parcel) = packed {
-                        self.hand_out(vec![(to, parcel)])?;
-                    }
-                }
-                Effect::Connected { leases_held } => {
-                    let epoch = self.engine.shard().epoch();
-                    let hello = peer.hello;
-                    peer.outbox
-                        .append(|out| self.welcome.put(out, hello, epoch, leases_held));
-                    if self.goodbye == Goodbye::Said {
-                        peer.outbox.append(|out| convert::goodbye(out, None));
-                    }
-                }
-                Effect::Replaced => {
-                    peer.tell(&addressed.effect);
-                    peer.outbox.close();
-                }
-                other => peer.tell(&other),
-            }
-            self.touched.push(to);
-        }
-        self.flush()?;
-        let durable = self.engine.durable_lsn();
-        if matches!(self.goodbye, Goodbye::After(lsn) if lsn <= durable) {
-            self.say_goodbye(None);
-        }
-        let answered = self.leaving.partition_point(|(lsn, _)| *lsn <= durable);
-        for (_, connection) in self.leaving.drain(..answered) {
-            self.parcels.forget(connection);
-            if let Some(peer) = self.peers.remove(&connection) {
-                peer.outbox.close();
-            }
-        }
-        Ok(())
-    }
-
-    fn hand_out(&mut self, parcels: Vec<(ConnectionId, Parcel)>) -> Result<(), Failure> {
-        for (to, parcel) in parcels {
-            let Some(peer) = self.peers.get_mut(&to) else {
-                continue;
-            };
-            let shard = self.engine.shard();
-            let token = match &parcel.effect {
-                Effect::Deliver { token, .. } => *token,
-                _ => 0,
-            };
-            let ids = parcel.ids.clone();
-            let holds = |at: usize| {
-                let lease = shard.job(ids[at]).and_then(verteilt_core::Job::lease);
-                lease.is_some_and(|lease| lease.token == token)
-            };
-            if !peer.hand_out(parcel, holds) {
-                let lost = ids.first().map_or(0, |id| id.0);
-                return Err(Failure::BodyMissing(lost));
-            }
-            self.touched.push(to);
-        }
-        Ok(())
-    }
-
-    /// Ends the turn for everyone something was gathered for.
-    fn flush(&mut self) -> Result<(), Failure> {
-        let give_credit = self.log.used_bytes() <= self.settings.journal_bytes_max;
-        let mut touched = std::mem::take(&mut self.touched);
-        touched.sort_unstable();
-        touched.dedup();
-        let mut holds = Vec::new();
-        for connection in touched.drain(..) {
-            let Some(peer) = self.peers.get_mut(&connection) else {
-                continue;
-            };
-            peer.flush(give_credit);
-            match peer.pump(&self.engine.bodies) {
-                Ok(Some(source)) => self.parcels.want(source),
-                Ok(None) => {}
-                Err((id, token)) => {
-                    let lease = self
-                        .engine
-                        .shard()
-                        .job(id)
-                        .and_then(verteilt_core::Job::lease);
-                    if lease.is_some_and(|lease| lease.token == token) {
-                        return Err(Failure::BodyMissing(id.0));
-                    }
-                }
-            }
-            if !peer.held && peer.outbox.len() > OUTBOX_HIGH_BYTES {
-                peer.held = true;
-                let caller = Caller {
-                    connection,
-                    session: peer.session,
-                    correlation: 0,
-                };
-                holds.push((caller, Command::Hold(true)));
-            }
-        }
-        self.touched = touched;
-        if !holds.is_empty() {
-            self.engine.step(self.clock.now_ms(), holds);
-        }
-        Ok(())
-    }
-
-    fn touch_streams(&mut self) {
-        let streaming = self.peers.iter().filter(|(_, peer)| peer.is_streaming());
-        self.touched
-            .extend(streaming.map(|(connection, _)| *connection));
-    }
-
-    /// Beyond the point where holding credit should have stopped pushes, they are refused.
-    fn is_overfull(&self) -> bool {
-        self.log.used_bytes() > self.settings.journal_bytes_max / 4 * 5
     }
 
     fn next_wake(&self) -> Instant {
@@ -675,17 +402,6 @@ impl Loop {
         };
         let finished = self.engine.shard().leased_len() == 0 || Instant::now() >= until;
         finished && self.engine.is_settled() && !self.appending
-    }
-
-    /// Tells every client, once.
-    fn say_goodbye(&mut self, failure: Option<&Failure>) {
-        if self.goodbye != Goodbye::Said {
-            self.goodbye = Goodbye::Said;
-            for peer in self.peers.values() {
-                let reason = failure.map(ToString::to_string);
-                peer.outbox.append(|out| convert::goodbye(out, reason));
-            }
-        }
     }
 
     /// Says good-bye, ends the threads; the journal is closed by its own.

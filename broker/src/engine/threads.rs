@@ -127,9 +127,15 @@ pub(super) fn load(
     }
 }
 
-fn read(log: &dyn JournalLog, blocks: &BlockReader, source: Source) -> Result<Loaded, LoadError> {
+pub(super) fn read(
+    log: &dyn JournalLog,
+    blocks: &BlockReader,
+    source: Source,
+) -> Result<Loaded, LoadError> {
     match source {
-        Source::Journal { place, checksum, .. } => {
+        Source::Journal {
+            place, checksum, ..
+        } => {
             let bytes: Bytes = log.read(place).map_err(|error| match error {
                 JournalError::Trimmed { .. } => LoadError::Moved,
                 other => LoadError::Journal(other),

@@ -125,11 +125,7 @@ impl Follower {
         step_back();
         while let Ok(task) = tasks.recv() {
             let report = match task {
-                FollowerTask::Checkpoint => self.checkpoint().map(|()| FollowerReport::Written {
-                    lsn: self.lsn,
-                    covered_bytes: self.covered_bytes,
-                    blocks: self.blocks.clone().into(),
-                }),
+                FollowerTask::Checkpoint => self.checkpoint().map(|()| self.written()),
                 FollowerTask::Trim(lsn) => {
                     let trimmed = self.log.trim(self.shard, lsn).map_err(Failure::from);
                     trimmed.map(|()| FollowerReport::Trimmed { lsn })
@@ -142,6 +138,15 @@ impl Follower {
             if reports.blocking_send(report).is_err() {
                 return;
             }
+        }
+    }
+
+    /// What the last checkpoint left.
+    pub(crate) fn written(&self) -> FollowerReport {
+        FollowerReport::Written {
+            lsn: self.lsn,
+            covered_bytes: self.covered_bytes,
+            blocks: self.blocks.clone().into(),
         }
     }
 

@@ -56,7 +56,11 @@ impl Zeros {
         let page = PAGE_BYTES as usize;
         let memory = vec![0; length + page];
         let start = memory.as_ptr().align_offset(page).min(page);
-        Self { memory, start, length }
+        Self {
+            memory,
+            start,
+            length,
+        }
     }
 
     fn len(&self) -> usize {

@@ -104,6 +104,7 @@ async fn open<R: AsyncRead + Unpin>(
                 session,
                 namespace,
                 client,
+                held,
                 hello,
             }) => {
                 tracing::debug!(connection = connection.0, client, "connected");
@@ -111,6 +112,7 @@ async fn open<R: AsyncRead + Unpin>(
                 let open = Inbound::Open {
                     connection,
                     session,
+                    held,
                     hello,
                     outbox,
                 };

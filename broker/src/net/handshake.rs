@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use verteilt_core::SessionId;
+use verteilt_core::{JobId, SessionId};
 use verteilt_protocol::limits::{
     BATCH_JOBS_MAX, BODY_BYTES_MAX, CLIENT_NAME_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES_MAX,
-    NAME_BYTES_MAX, NAMESPACE_DEFAULT,
+    HELD_LEASES_MAX, NAME_BYTES_MAX, NAMESPACE_DEFAULT,
 };
 use verteilt_protocol::{
     CAPABILITY_JOBS, ErrorCode, Frame, FrameType, Name, VERSIONS, encode, wire,
@@ -14,8 +14,9 @@ use verteilt_protocol::{
 
 use crate::convert::Bad;
 
-/// A HELLO is a handful of short fields; more is refused before it is decoded.
-const HELLO_BYTES_MAX: usize = 16 * 1024;
+/// A HELLO is a handful of short fields and the leases that are held; more is refused before it is
+/// decoded.
+const HELLO_BYTES_MAX: usize = 256 * 1024;
 
 /// What WELCOME says on every connection of this run.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub(crate) struct Greeting {
     pub(crate) session: SessionId,
     pub(crate) namespace: Arc<str>,
     pub(crate) client: String,
+    /// The leases that the client still works on, if it names them.
+    pub(crate) held: Option<Vec<(JobId, u64)>>,
     /// The correlation that WELCOME answers.
     pub(crate) hello: u64,
 }
@@ -95,6 +98,7 @@ pub(crate) fn greeting(frame: &Frame) -> Result<Greeting, Bad> {
         name => name,
     };
     Name::check(namespace).map_err(|error| bad(ErrorCode::BadName, error.to_string()))?;
+    let held = held(&hello).map_err(|message| bad(ErrorCode::BadArgument, message))?;
     let mut client = hello.client_name;
     while client.len() > CLIENT_NAME_BYTES_MAX {
         client.pop();
@@ -104,6 +108,22 @@ pub(crate) fn greeting(frame: &Frame) -> Result<Greeting, Bad> {
         session,
         namespace: Arc::from(namespace),
         client,
+        held,
         hello: frame.correlation,
     })
+}
+
+fn held(hello: &wire::Hello) -> Result<Option<Vec<(JobId, u64)>>, String> {
+    let (ids, tokens) = (&hello.held_ids, &hello.held_tokens);
+    if ids.len() != tokens.len() || ids.len() > HELD_LEASES_MAX {
+        let (ids, tokens) = (ids.len(), tokens.len());
+        return Err(format!(
+            "{ids} held_ids and {tokens} held_tokens; as many of each, {HELD_LEASES_MAX} at most"
+        ));
+    }
+    let leases = ids
+        .iter()
+        .zip(tokens)
+        .map(|(id, token)| (JobId(*id), *token));
+    Ok(hello.names_leases.then(|| leases.collect()))
 }

@@ -161,3 +161,79 @@ impl Outbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn is_ready<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        matches!(future.poll(&mut context), Poll::Ready(_))
+    }
+
+    fn fill(outbox: &Outbox, bytes: usize) {
+        outbox.append(|out| out.resize(out.len() + bytes, 7));
+    }
+
+    #[tokio::test]
+    async fn there_is_room_again_once_the_peer_has_taken_enough() {
+        let outbox = Outbox::new(0);
+        fill(&outbox, OUTBOX_HIGH_BYTES);
+        assert!(is_ready(pin!(outbox.room())), "not above the mark yet");
+        fill(&outbox, 1);
+        let mut room = pin!(outbox.room());
+        assert!(!is_ready(room.as_mut()));
+        let taken = outbox.take(BytesMut::new()).await.unwrap();
+        assert_eq!(outbox.len(), taken.len(), "taken is not written");
+        outbox.written(taken.len() - OUTBOX_LOW_BYTES - 1);
+        assert!(!is_ready(room.as_mut()));
+        outbox.written(1);
+        assert!(is_ready(room.as_mut()));
+    }
+
+    #[tokio::test]
+    async fn a_look_ends_with_its_own_answer_or_with_the_connection() {
+        let outbox = Outbox::new(0);
+        assert!(is_ready(pin!(outbox.looked())));
+        outbox.begin_look(5);
+        let mut looked = pin!(outbox.looked());
+        outbox.end_look(4);
+        assert!(!is_ready(looked.as_mut()));
+        outbox.end_look(5);
+        assert!(is_ready(looked.as_mut()));
+        outbox.begin_look(6);
+        let mut looked = pin!(outbox.looked());
+        assert!(!is_ready(looked.as_mut()));
+        outbox.close();
+        assert!(is_ready(looked.as_mut()));
+    }
+
+    #[tokio::test]
+    async fn what_was_there_before_the_end_is_written_and_nothing_after_it() {
+        let outbox = Outbox::new(0);
+        fill(&outbox, 10);
+        outbox.close();
+        fill(&outbox, 10);
+        assert_eq!(outbox.take(BytesMut::new()).await.unwrap().len(), 10);
+        assert!(outbox.take(BytesMut::new()).await.is_none());
+    }
+
+    #[test]
+    fn one_frame_may_overdraw_the_credit() {
+        let outbox = Outbox::new(10);
+        assert!(outbox.spend(9));
+        assert!(outbox.spend(1_000));
+        assert!(!outbox.spend(1));
+        outbox.grant(1_000);
+        assert!(
+            !outbox.spend(1),
+            "what was tried without credit counts, too"
+        );
+        outbox.grant(2);
+        assert!(outbox.spend(1));
+    }
+}

@@ -26,7 +26,11 @@ fn stats_count_every_state() {
     peer.push("c", b"x");
     assert_eq!(all(&mut peer, ""), ["a.x", "b", "c"]);
     assert_eq!(all(&mut peer, "b"), ["c"]);
-    for request in [FrameType::QueueStats, FrameType::QueuePeek, FrameType::QueuePurge] {
+    for request in [
+        FrameType::QueueStats,
+        FrameType::QueuePeek,
+        FrameType::QueuePurge,
+    ] {
         let unknown = wire::QueueStatsRequest {
             queue: "unknown".to_owned(),
             after: String::new(),
@@ -87,7 +91,10 @@ fn purge_takes_what_nobody_holds_in_steps() {
     assert_eq!(steps, [1_000, 1_000, 401]);
     peer.ack(&held[0]);
     let stats = peer.stats("q");
-    assert_eq!((stats.leased, stats.ready, stats.scheduled, stats.done), (99, 0, 0, 1));
+    assert_eq!(
+        (stats.leased, stats.ready, stats.scheduled, stats.done),
+        (99, 0, 0, 1)
+    );
 }
 
 #[test]
@@ -108,7 +115,10 @@ fn peek_shows_bodies_and_changes_nothing() {
     let frame = peer.answer(correlation);
     let peeked: wire::QueuePeeked = frame.message().unwrap();
     assert_eq!(peeked.jobs.len(), 50);
-    let lengths = peeked.jobs.iter().map(|job| (job.header_length, job.body_length));
+    let lengths = peeked
+        .jobs
+        .iter()
+        .map(|job| (job.header_length, job.body_length));
     let slices = split_payload_by(&frame.payload, lengths).unwrap();
     for ((slice, job), body) in slices.zip(&peeked.jobs).zip(&bodies) {
         assert_eq!(job.body_bytes, 20_000);

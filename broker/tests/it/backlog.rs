@@ -42,7 +42,11 @@ fn worker(mut peer: Peer, seen: &Mutex<HashMap<u64, u32>>, done: &AtomicU64) {
     peer.ok(correlation);
     let until = Instant::now() + 2 * PATIENCE;
     while done.load(Ordering::Relaxed) < ALL {
-        assert!(Instant::now() < until, "{} of {ALL}", done.load(Ordering::Relaxed));
+        assert!(
+            Instant::now() < until,
+            "{} of {ALL}",
+            done.load(Ordering::Relaxed)
+        );
         let wait = std::time::Duration::from_millis(20);
         let Some(frame) = peer.read_within(wait) else {
             continue;
@@ -60,7 +64,10 @@ fn worker(mut peer: Peer, seen: &Mutex<HashMap<u64, u32>>, done: &AtomicU64) {
                 *runs += 1;
                 *runs
             };
-            assert_eq!(job.attempt, runs, "job {number} runs again for a reason only");
+            assert_eq!(
+                job.attempt, runs,
+                "job {number} runs again for a reason only"
+            );
             let release = number.is_multiple_of(9) && runs == 1;
             let kind = if release {
                 FrameType::Release

@@ -185,7 +185,8 @@ impl World {
         let purged: wire::QueuePurged = self.peer.message(correlation, FrameType::QueuePurged);
         let before = self.queued.len();
         let held = &self.held;
-        self.queued.retain(|id, _| held.iter().any(|job| job.id == *id));
+        self.queued
+            .retain(|id, _| held.iter().any(|job| job.id == *id));
         assert_eq!(purged.jobs as usize, before - self.queued.len());
     }
 
@@ -202,7 +203,10 @@ impl World {
         }
         let stats = self.peer.stats("q");
         assert_eq!(stats.leased as usize, self.held.len());
-        assert_eq!((stats.ready + stats.leased + stats.failed) as usize, self.queued.len());
+        assert_eq!(
+            (stats.ready + stats.leased + stats.failed) as usize,
+            self.queued.len()
+        );
         assert_eq!((stats.pushed, stats.done), (self.pushed, self.done));
     }
 

@@ -20,7 +20,10 @@ fn a_journal_that_changes_on_the_disk_ends_the_broker() {
     let mut paths: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with('0'));
     paths.sort();
-    let mut file = std::fs::OpenOptions::new().write(true).open(&paths[0]).unwrap();
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&paths[0])
+        .unwrap();
     file.seek(SeekFrom::Start(300_000)).unwrap();
     file.write_all(b"not what was written").unwrap();
     peer.send(FrameType::Checkpoint, &wire::Checkpoint {}, b"");
@@ -31,7 +34,9 @@ fn a_journal_that_changes_on_the_disk_ends_the_broker() {
     assert!(!health.ready && health.reason.is_some());
     // It says why before it closes, and takes nobody in any more.
     let frames = peer.rest();
-    let goodbye = frames.iter().find(|frame| frame.kind() == Some(FrameType::Goodbye));
+    let goodbye = frames
+        .iter()
+        .find(|frame| frame.kind() == Some(FrameType::Goodbye));
     let goodbye: wire::Goodbye = goodbye.expect("a GOODBYE").message().unwrap();
     assert!(!goodbye.reason.is_empty());
     let address = house.address();

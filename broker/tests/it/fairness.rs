@@ -67,7 +67,10 @@ fn eight_equal_workers_get_equal_shares_and_a_slow_one_holds_its_credit() {
                 done.load(Ordering::Relaxed) == batch * BATCH as u64
             });
         }
-        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .collect()
     });
     let mean = shares.iter().sum::<u64>() / WORKERS as u64;
     assert_eq!(shares.iter().sum::<u64>(), JOBS);

@@ -26,7 +26,10 @@ fn a_folder_of_somebody_else_is_refused_and_left_alone() {
     std::fs::create_dir(house.data()).unwrap();
     std::fs::write(house.data().join("letter.txt"), "dear").unwrap();
     let refusal = house.refusal();
-    assert!(matches!(refusal, StartError::NotAFolder { .. }), "{refusal}");
+    assert!(
+        matches!(refusal, StartError::NotAFolder { .. }),
+        "{refusal}"
+    );
     let mut left: Vec<_> = std::fs::read_dir(house.data())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -52,7 +55,10 @@ fn an_identity_that_is_none_or_of_another_format_is_refused() {
     for broken in [&b"something"[..], b"", &good[..23]] {
         std::fs::write(&path, broken).unwrap();
         let refusal = house.refusal();
-        assert!(matches!(refusal, StartError::NotAFolder { .. }), "{refusal}");
+        assert!(
+            matches!(refusal, StartError::NotAFolder { .. }),
+            "{refusal}"
+        );
     }
     std::fs::write(&path, good).unwrap();
     house.go_on();
@@ -72,7 +78,10 @@ fn a_journal_that_was_removed_is_missed() {
         "{refusal}"
     );
     let text = refusal.to_string();
-    assert!(text.contains("journal") && text.contains("restore"), "{text}");
+    assert!(
+        text.contains("journal") && text.contains("restore"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -88,7 +97,10 @@ fn a_store_that_was_removed_is_missed_once_the_journal_was_trimmed() {
     house.drop_broker();
     std::fs::remove_dir_all(house.data().join("store")).unwrap();
     let refusal = house.refusal();
-    assert!(matches!(refusal, StartError::Gap { store: 0, .. }), "{refusal}");
+    assert!(
+        matches!(refusal, StartError::Gap { store: 0, .. }),
+        "{refusal}"
+    );
 }
 
 fn segments(house: &House) -> Vec<PathBuf> {
@@ -142,8 +154,12 @@ fn a_journal_that_was_cut_short_is_refused() {
     let all = segments(&house);
     assert!(all.len() > 1);
     // The newest with batches in it; those behind are empty.
-    let holds = |path: &&PathBuf| std::fs::read(path).unwrap()[4_096..4_200].iter().any(|b| *b > 0);
-    let newest = all.iter().filter(holds).next_back().unwrap();
+    let holds = |path: &&PathBuf| {
+        std::fs::read(path).unwrap()[4_096..4_200]
+            .iter()
+            .any(|b| *b > 0)
+    };
+    let newest = all.iter().rfind(holds).unwrap();
     let mut bytes = std::fs::read(newest).unwrap();
     bytes[4_096..].fill(0);
     std::fs::write(newest, bytes).unwrap();

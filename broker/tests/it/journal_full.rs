@@ -25,15 +25,20 @@ fn pushes_are_held_and_go_on_and_acks_are_taken_all_the_while() {
     let began = Instant::now();
     let (mut taken, mut busy) = (0, 0);
     while taken < 60 * 1024 * 1024 {
-        assert!(began.elapsed() < 2 * PATIENCE, "{taken} taken, {busy} refused");
+        assert!(
+            began.elapsed() < 2 * PATIENCE,
+            "{taken} taken, {busy} refused"
+        );
         pusher.wait_for_credit();
         let correlation = pusher.send(FrameType::Push, &push_of("big", &[&body]), &body);
-        let frame = pusher.until(|frame| {
-            matches!(frame.kind(), Some(FrameType::Pushed | FrameType::Error))
-        });
+        let frame = pusher
+            .until(|frame| matches!(frame.kind(), Some(FrameType::Pushed | FrameType::Error)));
         if frame.kind() == Some(FrameType::Error) {
             let error: wire::Error = frame.message().unwrap();
-            assert_eq!((error.code, frame.correlation), (ErrorCode::Busy.number(), correlation));
+            assert_eq!(
+                (error.code, frame.correlation),
+                (ErrorCode::Busy.number(), correlation)
+            );
             assert!(error.retryable);
             busy += 1;
             std::thread::sleep(Duration::from_millis(5));
@@ -45,7 +50,9 @@ fn pushes_are_held_and_go_on_and_acks_are_taken_all_the_while() {
         }
     }
     let used = std::fs::read_dir(house.data().join("journal")).unwrap();
-    let used: u64 = used.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let used: u64 = used
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
     // What is written, and the segments that wait to be used.
     assert!(used <= FULL / 4 * 5 + 8 * 4 * 1024 * 1024, "{used}");
 }

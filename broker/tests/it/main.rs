@@ -12,6 +12,8 @@
 //! | `slow.rs`, `fairness.rs`, `journal_full.rs` | who waits for whom |
 //! | `folders.rs`, `stopping.rs`, `failures.rs` | refusing to start, and ending |
 
+#![allow(clippy::unwrap_used)] // whatever is not as it should be ends the test
+
 mod administration;
 mod backlog;
 mod checkpoints;

@@ -88,7 +88,9 @@ fn random_bytes_end_the_connection_and_nothing_else() {
         } else {
             Peer::raw(house.address())
         };
-        let noise: Vec<u8> = (0..dice.below(400)).map(|_| dice.below(256) as u8).collect();
+        let noise: Vec<u8> = (0..dice.below(400))
+            .map(|_| dice.below(256) as u8)
+            .collect();
         // The broker may have closed already.
         let _ = std::io::Write::write_all(&mut peer.stream, &noise);
         let _ = peer.stream.shutdown(std::net::Shutdown::Write);
@@ -106,7 +108,13 @@ fn random_messages_in_whole_frames_get_an_answer_or_an_end() {
         let mut peer = house.peer();
         let kind = FrameType::ALL[dice.below(FrameType::ALL.len() as u64) as usize];
         let meta: Vec<u8> = (0..dice.below(24)).map(|_| dice.below(40) as u8).collect();
-        let mut frame = header(16 + meta.len() as u32 + 3, kind.number(), 0, 2, meta.len() as u32);
+        let mut frame = header(
+            16 + meta.len() as u32 + 3,
+            kind.number(),
+            0,
+            2,
+            meta.len() as u32,
+        );
         frame.extend_from_slice(&meta);
         frame.extend_from_slice(b"xyz");
         peer.send_bytes(&frame);
@@ -199,7 +207,13 @@ fn unknown_flags_and_fields_are_ignored() {
     let push = push_of("q", &[b"abc"]);
     let mut meta = prost::Message::encode_to_vec(&push);
     meta.extend_from_slice(&[0xFA, 0x7F, 0x02, 1, 2]); // field 2047, bytes
-    frame.put_slice(&header(16 + meta.len() as u32 + 3, 0x10, 0, 2, meta.len() as u32));
+    frame.put_slice(&header(
+        16 + meta.len() as u32 + 3,
+        0x10,
+        0,
+        2,
+        meta.len() as u32,
+    ));
     frame.put_slice(&meta);
     frame.put_slice(b"abc");
     frame[5] = 0xFE;

@@ -50,19 +50,42 @@ fn gaps_may_be_filled_and_what_is_behind_the_window_is_refused() {
     let house = House::start();
     let mut peer = house.peer();
     let producer = Peer::some_id();
-    assert!(!peer.push_frame(&numbered(&producer, 5, &[b"x"]), b"x").duplicate);
-    assert!(!peer.push_frame(&numbered(&producer, 3, &[b"x"]), b"x").duplicate);
-    assert!(peer.push_frame(&numbered(&producer, 5, &[b"x"]), b"x").duplicate);
+    assert!(
+        !peer
+            .push_frame(&numbered(&producer, 5, &[b"x"]), b"x")
+            .duplicate
+    );
+    assert!(
+        !peer
+            .push_frame(&numbered(&producer, 3, &[b"x"]), b"x")
+            .duplicate
+    );
+    assert!(
+        peer.push_frame(&numbered(&producer, 5, &[b"x"]), b"x")
+            .duplicate
+    );
     let far = 5 + PRODUCER_WINDOW;
-    assert!(!peer.push_frame(&numbered(&producer, far, &[b"x"]), b"x").duplicate);
+    assert!(
+        !peer
+            .push_frame(&numbered(&producer, far, &[b"x"]), b"x")
+            .duplicate
+    );
     for old in [3, 4, 5] {
         let correlation = peer.send(FrameType::Push, &numbered(&producer, old, &[b"x"]), b"x");
         peer.refused(correlation, ErrorCode::SequenceTooOld);
     }
-    assert!(!peer.push_frame(&numbered(&producer, 6, &[b"x"]), b"x").duplicate);
+    assert!(
+        !peer
+            .push_frame(&numbered(&producer, 6, &[b"x"]), b"x")
+            .duplicate
+    );
     // Another producer counts for itself.
     let other = Peer::some_id();
-    assert!(!peer.push_frame(&numbered(&other, 5, &[b"x"]), b"x").duplicate);
+    assert!(
+        !peer
+            .push_frame(&numbered(&other, 5, &[b"x"]), b"x")
+            .duplicate
+    );
 }
 
 #[test]
@@ -76,7 +99,11 @@ fn a_refused_push_may_come_again_under_its_number() {
     };
     let correlation = peer.send(FrameType::Push, &bad, b"x");
     peer.refused(correlation, ErrorCode::BadName);
-    assert!(!peer.push_frame(&numbered(&producer, 1, &[b"x"]), b"x").duplicate);
+    assert!(
+        !peer
+            .push_frame(&numbered(&producer, 1, &[b"x"]), b"x")
+            .duplicate
+    );
 }
 
 #[test]

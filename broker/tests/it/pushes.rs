@@ -24,7 +24,10 @@ fn a_batch_has_dense_ids_and_comes_out_in_order() {
         (second + 2, b"four"),
     ];
     assert_eq!(got, want);
-    assert!(jobs.iter().all(|job| job.attempt == 1 && job.lease_ms == 30_000));
+    assert!(
+        jobs.iter()
+            .all(|job| job.attempt == 1 && job.lease_ms == 30_000)
+    );
 }
 
 #[test]
@@ -50,9 +53,18 @@ fn headers_travel_as_they_are() {
             peer.checkpoint();
         }
         let jobs = peer.reserve("q", 3, 0);
-        assert_eq!((&jobs[0].headers[..], &jobs[0].body[..]), (&block[..], &b"one"[..]));
-        assert_eq!((&jobs[1].headers[..], &jobs[1].body[..]), (&b""[..], &b"two"[..]));
-        assert_eq!((&jobs[2].headers[..], &jobs[2].body[..]), (&b"???"[..], &b""[..]));
+        assert_eq!(
+            (&jobs[0].headers[..], &jobs[0].body[..]),
+            (&block[..], &b"one"[..])
+        );
+        assert_eq!(
+            (&jobs[1].headers[..], &jobs[1].body[..]),
+            (&b""[..], &b"two"[..])
+        );
+        assert_eq!(
+            (&jobs[2].headers[..], &jobs[2].body[..]),
+            (&b"???"[..], &b""[..])
+        );
         for job in &jobs {
             let release = peer.settle(FrameType::Release, job);
             peer.ok(release);
@@ -75,10 +87,18 @@ fn priority_then_due_time_then_id() {
     peer.push_with("q", with(i32::MAX, 60), &[b"soon, then first"]);
     peer.push_with("q", with(5, 0), &[b"high"]);
     assert_eq!(peer.stats("q").scheduled, 2);
-    let now: Vec<_> = peer.reserve("q", 2, 0).into_iter().map(|job| job.body).collect();
+    let now: Vec<_> = peer
+        .reserve("q", 2, 0)
+        .into_iter()
+        .map(|job| job.body)
+        .collect();
     assert_eq!(now, [b"high".to_vec(), b"normal".to_vec()]);
     crate::house::eventually("the job gets due", || peer.stats("q").scheduled == 1);
-    let then: Vec<_> = peer.reserve("q", 9, 0).into_iter().map(|job| job.body).collect();
+    let then: Vec<_> = peer
+        .reserve("q", 9, 0)
+        .into_iter()
+        .map(|job| job.body)
+        .collect();
     assert_eq!(then, [b"soon, then first".to_vec(), b"last".to_vec()]);
 }
 

@@ -94,7 +94,11 @@ fn memory_jobs_are_gone_and_their_ids_are_never_used_again() {
         for queue in ["v", "d"] {
             let jobs = peer.reserve(queue, 2, 5_000);
             assert_eq!(jobs.len(), 2);
-            assert!(tokens.insert(jobs[0].token), "token {} again", jobs[0].token);
+            assert!(
+                tokens.insert(jobs[0].token),
+                "token {} again",
+                jobs[0].token
+            );
             if queue == "d" {
                 jobs.iter().for_each(|job| peer.ack(job));
             }
@@ -126,7 +130,11 @@ fn the_same_start_again_and_again_changes_nothing() {
         }
     }
     let mut peer = house.peer();
-    let bodies: Vec<u8> = peer.take_reserved("q", 30).iter().map(|job| job.body[0]).collect();
+    let bodies: Vec<u8> = peer
+        .take_reserved("q", 30)
+        .iter()
+        .map(|job| job.body[0])
+        .collect();
     assert_eq!(bodies, (0..30).collect::<Vec<u8>>());
 }
 
@@ -166,7 +174,11 @@ fn what_was_acknowledged_is_there_however_often_the_broker_is_dropped_in_full_fl
     let mut peer = house.peer();
     let total = peer.stats("q").ready as usize;
     assert!(total >= acknowledged.len());
-    let there: HashSet<u64> = peer.take_reserved("q", total).iter().map(|job| job.id).collect();
+    let there: HashSet<u64> = peer
+        .take_reserved("q", total)
+        .iter()
+        .map(|job| job.id)
+        .collect();
     assert!(acknowledged.is_subset(&there));
 }
 

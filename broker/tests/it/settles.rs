@@ -88,7 +88,10 @@ fn a_job_without_runs_left_is_dead_until_it_is_purged() {
     let mut peer = house.peer();
     assert!(peer.reserve("q", 1, 0).is_empty());
     let dead = peek(&mut peer, wire::JobState::Dead);
-    assert_eq!((dead.len(), dead[0].attempts, dead[0].attempts_max), (1, 2, 2));
+    assert_eq!(
+        (dead.len(), dead[0].attempts, dead[0].attempts_max),
+        (1, 2, 2)
+    );
     let purge = wire::QueuePurge {
         queue: "q".to_owned(),
         jobs_max: 0,
@@ -136,7 +139,12 @@ fn a_lease_that_ends_is_told_and_the_job_runs_again() {
     let lost: wire::LeaseLost = frame.message().unwrap();
     assert_eq!(lost.ids, [jobs[0].id, jobs[1].id]);
     assert_eq!(lost.tokens, [jobs[0].token; 2]);
-    for kind in [FrameType::Ack, FrameType::Nack, FrameType::Release, FrameType::Touch] {
+    for kind in [
+        FrameType::Ack,
+        FrameType::Nack,
+        FrameType::Release,
+        FrameType::Touch,
+    ] {
         let late = slow.settle(kind, &jobs[0]);
         slow.stale(late, jobs[0].id);
     }
@@ -189,7 +197,12 @@ fn a_lease_belongs_to_its_session() {
     let mut thief = house.peer();
     holder.push("q", b"x");
     let job = holder.reserve("q", 1, 0).remove(0);
-    for kind in [FrameType::Ack, FrameType::Nack, FrameType::Release, FrameType::Touch] {
+    for kind in [
+        FrameType::Ack,
+        FrameType::Nack,
+        FrameType::Release,
+        FrameType::Touch,
+    ] {
         let correlation = thief.settle(kind, &job);
         thief.stale(correlation, job.id);
     }
@@ -284,7 +297,10 @@ fn a_refusal_comes_before_the_cumulative_ok_that_covers_it() {
             Some(FrameType::Ok) if frame.is_cumulative() => {
                 let behind = open.split_off(&(named + 1));
                 for done in std::mem::replace(&mut open, behind) {
-                    assert!(!refused.contains(&done), "#{done} was refused, OK came first");
+                    assert!(
+                        !refused.contains(&done),
+                        "#{done} was refused, OK came first"
+                    );
                 }
             }
             Some(FrameType::Settled | FrameType::Error) => {

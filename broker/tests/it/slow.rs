@@ -14,7 +14,10 @@ use crate::peer::{Peer, subscribe};
 /// Bytes of memory that this process holds.
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
     let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kib * 1024
 }
@@ -127,7 +130,10 @@ fn whoever_asks_and_does_not_read_is_read_no_further() {
     }
     let bytes_max = 256 * 1024 * 1024;
     let sent = flood(&mut deaf, &requests, bytes_max);
-    assert!(sent < bytes_max / 2, "{sent} bytes were read without an answer taken");
+    assert!(
+        sent < bytes_max / 2,
+        "{sent} bytes were read without an answer taken"
+    );
     let began = Instant::now();
     for at in 0..20u8 {
         other.push("q", &[at]);

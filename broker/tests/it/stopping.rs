@@ -25,7 +25,10 @@ fn nothing_new_comes_in_and_what_is_held_may_be_finished() {
     assert_eq!(goodbye.correlation, 0);
     let correlation = peer.send(FrameType::Push, &push_of("q", &[b"x"]), b"x");
     peer.refused(correlation, ErrorCode::ShuttingDown);
-    let part = wire::PushPart { upload: 1, index: 0 };
+    let part = wire::PushPart {
+        upload: 1,
+        index: 0,
+    };
     let correlation = peer.send(FrameType::PushPart, &part, b"x");
     peer.refused(correlation, ErrorCode::ShuttingDown);
     let reserve = wire::Reserve {
@@ -36,7 +39,11 @@ fn nothing_new_comes_in_and_what_is_held_may_be_finished() {
     let correlation = peer.send(FrameType::Reserve, &reserve, b"");
     peer.refused(correlation, ErrorCode::ShuttingDown);
     peer.ack(&held[0]);
-    assert_eq!(peer.stats("q").leased, 1, "no new lease for the free credit");
+    assert_eq!(
+        peer.stats("q").leased,
+        1,
+        "no new lease for the free credit"
+    );
     assert!(!stopping.is_finished());
     let last = peer.settle(FrameType::Ack, &held[1]);
     let frames = peer.rest();

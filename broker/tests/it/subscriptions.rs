@@ -18,7 +18,9 @@ fn a_subscription_holds_no_more_jobs_than_its_credit() {
     peer.push_many("q", &[&b"x"[..]; 10]);
     peer.subscribe(1, "q", 3);
     let mut held = peer.take(3);
-    let mut kinds = [FrameType::Ack, FrameType::Nack, FrameType::Release].into_iter().cycle();
+    let mut kinds = [FrameType::Ack, FrameType::Nack, FrameType::Release]
+        .into_iter()
+        .cycle();
     for _ in 0..7 {
         assert_eq!(peer.stats("q").leased, 3);
         let job = held.remove(0);
@@ -33,7 +35,10 @@ fn a_subscription_holds_no_more_jobs_than_its_credit() {
 fn bytes_count_too_and_one_job_is_always_allowed() {
     let house = House::start();
     let mut peer = house.peer();
-    peer.push_many("q", &[&[0; 1_000], &[1; 1_000], &[2; 1_000], &[3; 9_000], &[4; 10]]);
+    peer.push_many(
+        "q",
+        &[&[0; 1_000], &[1; 1_000], &[2; 1_000], &[3; 9_000], &[4; 10]],
+    );
     let window = wire::Subscribe {
         credit_bytes: 2_500,
         ..subscribe(1, "q", 100)
@@ -44,7 +49,11 @@ fn bytes_count_too_and_one_job_is_always_allowed() {
     peer.ack(&two[0]);
     let third = peer.take(1).remove(0);
     peer.ack(&two[1]);
-    assert_eq!(peer.stats("q").leased, 1, "the large one waits, and nobody overtakes it");
+    assert_eq!(
+        peer.stats("q").leased,
+        1,
+        "the large one waits, and nobody overtakes it"
+    );
     peer.ack(&third);
     let large = peer.take(1).remove(0);
     assert_eq!(large.body.len(), 9_000);
@@ -85,7 +94,9 @@ fn numbers_are_checked() {
         peer.send(FrameType::Subscribe, &subscribe(number, "q", 1), b"");
     }
     refused(&mut peer, 5_000, "q", ErrorCode::SubscriptionLimit);
-    let unknown = wire::Unsubscribe { subscription: 5_000 };
+    let unknown = wire::Unsubscribe {
+        subscription: 5_000,
+    };
     let correlation = peer.send(FrameType::Unsubscribe, &unknown, b"");
     peer.refused(correlation, ErrorCode::SubscriptionUnknown);
     assert_eq!(peer.stats("q").subscriptions, SUBSCRIPTIONS_MAX as u64);
@@ -104,7 +115,10 @@ fn what_is_held_stays_held_when_a_subscription_ends() {
     peer.ack(&held[0]);
     peer.ack(&held[1]);
     let stats = peer.stats("q");
-    assert_eq!((stats.done, stats.leased, stats.ready, stats.subscriptions), (2, 0, 2, 0));
+    assert_eq!(
+        (stats.done, stats.leased, stats.ready, stats.subscriptions),
+        (2, 0, 2, 0)
+    );
 }
 
 #[test]

@@ -213,6 +213,13 @@ impl Deliveries {
         }
     }
 
+    /// The leases of jobs that are with somebody.
+    pub(super) fn held(&self) -> Vec<(u64, u64)> {
+        let lots = self.lots.values().filter_map(Weak::upgrade);
+        lots.flat_map(|lot| lot.held().collect::<Vec<_>>())
+            .collect()
+    }
+
     /// Leases that have ended. Gives the frames that are complete without them.
     pub(super) fn lost(&mut self, leases: &[(u64, u64)]) -> Vec<Delivered> {
         let mut complete = Vec::new();

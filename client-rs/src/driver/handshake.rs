@@ -26,10 +26,14 @@ pub(super) struct Connection {
     pub(super) correlation: u64,
 }
 
-/// Connects and says hello, within the connect timeout.
-pub(super) async fn connect(shared: &Shared) -> Result<Connection, ClientError> {
+/// Connects and says hello, within the connect timeout; `held` are the leases that jobs or
+/// unanswered settlings still stand for.
+pub(super) async fn connect(
+    shared: &Shared,
+    held: &[(u64, u64)],
+) -> Result<Connection, ClientError> {
     let limit = shared.config.connect_timeout;
-    let attempt = tokio::time::timeout(limit, connect_unbounded(shared)).await;
+    let attempt = tokio::time::timeout(limit, connect_unbounded(shared, held)).await;
     attempt.unwrap_or_else(|_| {
         let source = std::io::Error::new(
             std::io::ErrorKind::TimedOut,
@@ -39,7 +43,10 @@ pub(super) async fn connect(shared: &Shared) -> Result<Connection, ClientError> 
     })
 }
 
-async fn connect_unbounded(shared: &Shared) -> Result<Connection, ClientError> {
+async fn connect_unbounded(
+    shared: &Shared,
+    held: &[(u64, u64)],
+) -> Result<Connection, ClientError> {
     let failed = |source| connect_error(shared, source);
     let mut transport = shared.config.connector.connect().await.map_err(failed)?;
     let mut out = BytesMut::new();
@@ -48,7 +55,7 @@ async fn connect_unbounded(shared: &Shared) -> Result<Connection, ClientError> {
         FrameType::Hello,
         0,
         HELLO_CORRELATION,
-        &hello(shared),
+        &hello(shared, held),
         &[],
     );
     transport.write_all(&out).await.map_err(failed)?;
@@ -80,7 +87,8 @@ fn connect_error(shared: &Shared, source: std::io::Error) -> ClientError {
     }
 }
 
-fn hello(shared: &Shared) -> wire::Hello {
+fn hello(shared: &Shared, held: &[(u64, u64)]) -> wire::Hello {
+    let (held_ids, held_tokens) = held.iter().copied().take(limits::HELD_LEASES_MAX).unzip();
     let config = &shared.config;
     wire::Hello {
         version_min: *VERSIONS.start(),
@@ -95,6 +103,9 @@ fn hello(shared: &Shared) -> wire::Hello {
             .map(ToString::to_string)
             .unwrap_or_default(),
         session: Bytes::copy_from_slice(&config.session),
+        held_ids,
+        held_tokens,
+        names_leases: true,
     }
 }
 

@@ -103,7 +103,9 @@ impl Driver {
         let mut without_since = Instant::now();
         loop {
             let shared = Arc::clone(&self.shared);
-            let (reason, in_handshake) = match self.meanwhile(connect(&shared)).await {
+            let held = self.held();
+            let connecting = connect(&shared, &held);
+            let (reason, in_handshake) = match self.meanwhile(connecting).await {
                 Err(end) => return end,
                 Ok(Ok(connection)) => {
                     let begun = Instant::now();
@@ -133,6 +135,17 @@ impl Driver {
                 return end;
             }
         }
+    }
+
+    /// The leases that jobs in somebody's hands or unanswered settlings stand for: the broker ends
+    /// the others, whose DELIVER never arrived.
+    fn held(&self) -> Vec<(u64, u64)> {
+        let mut held = self.deliveries.held();
+        held.extend(self.settles.leases());
+        held.extend(self.shared.pending.lock().settles.leases());
+        held.sort_unstable();
+        held.dedup();
+        held
     }
 
     /// Whether it makes no sense to connect again.

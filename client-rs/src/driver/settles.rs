@@ -38,6 +38,12 @@ impl SettleLedger {
         self.queue.extend(batches);
     }
 
+    /// The leases that unanswered settlings name.
+    pub(super) fn leases(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let sent = self.sent.iter().map(|(_, batch)| batch);
+        self.queue.iter().chain(sent).flat_map(SettleBatch::leases)
+    }
+
     /// Whether the last touches of kept leases have been answered.
     pub(super) fn may_keep(&self) -> bool {
         self.keeping

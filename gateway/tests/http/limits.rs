@@ -1,3 +1,5 @@
+//! Every limit: sizes, memory, time, and the graceful stop.
+
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;

@@ -1,3 +1,5 @@
+//! Pushing: bodies, options, and what is refused.
+
 use std::time::Duration;
 
 use verteilt_client::JobState;

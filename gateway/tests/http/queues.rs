@@ -1,3 +1,5 @@
+//! Looking at queues, and at the gateway itself.
+
 use crate::site::Site;
 
 #[tokio::test]

@@ -76,6 +76,9 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn hello() -> Hello {
     Hello {
+        held_ids: vec![7, 300],
+        held_tokens: vec![21, 22],
+        names_leases: true,
         version_min: 1,
         version_max: 1,
         client_name: "verteilt-rust".into(),
@@ -88,6 +91,9 @@ fn hello() -> Hello {
 
 fn hello_authenticated() -> Hello {
     Hello {
+        held_ids: Vec::new(),
+        held_tokens: Vec::new(),
+        names_leases: false,
         version_min: 1,
         version_max: 3,
         capabilities: vec!["jobs".into(), "topics".into()],

@@ -46,7 +46,7 @@ impl Change {
             }
             Self::Subscribed(subscription) => {
                 let key = shard.fresh_subscription();
-                shard.jobs.index.add_subscription(key, subscription);
+                shard.jobs.subscribe(key, subscription);
             }
             Self::Credit(key, jobs, bytes) => {
                 if let Some(subscription) = index.subscriptions.get_mut(&key) {

@@ -3,9 +3,16 @@
 use super::{Change, Decision, lease, push};
 use crate::command::Caller;
 use crate::effect::{Effect, Refusal};
+use crate::id::JobId;
+use crate::session::Session;
 use crate::shard::Shard;
 
-pub(super) fn connect(shard: &Shard, caller: Caller, out: &mut Decision) -> Result<(), Refusal> {
+pub(super) fn connect(
+    shard: &Shard,
+    caller: Caller,
+    held: Option<Vec<(JobId, u64)>>,
+    out: &mut Decision,
+) -> Result<(), Refusal> {
     let session = shard.jobs.index.sessions.get(&caller.session);
     if let Some(session) = session {
         // What the older connection waited on is asked for again by the newer one.
@@ -19,10 +26,24 @@ pub(super) fn connect(shard: &Shard, caller: Caller, out: &mut Decision) -> Resu
     for event in push::drop_uploads(shard, Some(caller.session)) {
         out.event(event);
     }
-    let leases_held = session.map_or(0, |session| session.leased.len() as u32);
+    let leased = session.map_or_else(Vec::new, Session::leased_in_order);
+    let unknown = held.map_or_else(Vec::new, |held| unknown(shard, &leased, held));
+    let leases_held = (leased.len() - unknown.len()) as u32;
+    lease::give_back(&unknown, out);
     out.change(Change::Connected(caller.session, caller.connection));
     out.tell(caller.connection, Effect::Connected { leases_held });
     Ok(())
+}
+
+/// Leases that the client does not know of: a broker that is killed may have lent jobs whose
+/// delivery never arrived.
+fn unknown(shard: &Shard, leased: &[JobId], mut held: Vec<(JobId, u64)>) -> Vec<JobId> {
+    held.sort_unstable();
+    let is_known = |id: &JobId| {
+        let lease = shard.job(*id).and_then(crate::Job::lease);
+        lease.is_some_and(|lease| held.binary_search(&(*id, lease.token)).is_ok())
+    };
+    leased.iter().copied().filter(|id| !is_known(id)).collect()
 }
 
 /// A closed connection is the cheapest sign of a dead worker: its jobs go to others at once.

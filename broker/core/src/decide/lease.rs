@@ -58,6 +58,16 @@ pub(super) fn end(shard: &Shard, ids: &[JobId], out: &mut Decision) {
     }
 }
 
+/// The jobs go back to their place in line, and the run does not count: nobody began it.
+pub(super) fn give_back(ids: &[JobId], out: &mut Decision) {
+    let (volatile, durable): (Vec<_>, Vec<_>) = ids.iter().partition(|id| id.is_volatile());
+    for ids in [durable, volatile] {
+        if !ids.is_empty() {
+            out.event(Event::Requeued { ids, excused: true });
+        }
+    }
+}
+
 /// After a start: a lease that would end before its session had the time to come back is
 /// lengthened, so that a restart does not run all work in flight twice.
 pub(crate) fn grant_grace(shard: &Shard, now_ms: Millis) -> Vec<Event> {

@@ -87,7 +87,7 @@ impl Driven {
             now_ms: 1_000,
             output: Output::default(),
         };
-        driven.ask(Command::Connect);
+        driven.ask(Command::Connect { held: None });
         driven
     }
 
@@ -246,7 +246,12 @@ fn equal_workers_get_equal_shares() {
     let mut output = Output::default();
     for number in 2..102 {
         let shard = &mut driven.shard;
-        shard.handle(worker(number), Command::Connect, 1_000, &mut output);
+        shard.handle(
+            worker(number),
+            Command::Connect { held: None },
+            1_000,
+            &mut output,
+        );
         shard.handle(worker(number), subscribe(1_000), 1_000, &mut output);
     }
     for count in [1, 7, 92, 150, 250] {
@@ -284,7 +289,7 @@ fn sessions_leave_no_trace() {
     driven.ask(subscribe(1));
     driven.ask(Command::Disconnect);
     assert!(driven.shard.jobs.index.sessions.is_empty());
-    driven.ask(Command::Connect);
+    driven.ask(Command::Connect { held: None });
     driven.push(1, JobOptions::default());
     driven.ask(subscribe(1));
     driven.tick();

@@ -127,7 +127,7 @@ impl Checker {
         let live = self.connections.get(&caller.session) == Some(&caller.connection);
         let session = caller.session;
         match command {
-            Command::Connect => {
+            Command::Connect { .. } => {
                 self.takers.retain(|(of, _), _| *of != session);
                 self.connections.insert(session, caller.connection);
                 self.held.remove(&session);
@@ -261,6 +261,7 @@ impl Checker {
             .durable
             .find(&queue.namespace, &queue.name)
             .expect("it came into being");
+        let held = self.held_from_before(caller.session, name, queue);
         let taker = self
             .takers
             .entry((caller.session, name))
@@ -269,10 +270,31 @@ impl Checker {
                 credit_jobs: 0,
                 credit_bytes: 0,
                 until_ms,
-                held: BTreeMap::new(),
+                held,
             });
         assert_eq!(taker.queue, queue);
         (taker.credit_jobs, taker.credit_bytes) = credit;
+    }
+
+    /// Jobs of the queue that the session holds, but none of its present takers: they count against
+    /// a new standing one.
+    fn held_from_before(
+        &self,
+        session: SessionId,
+        name: Name,
+        queue: QueueId,
+    ) -> BTreeMap<JobId, u32> {
+        if matches!(name, Name::Pull(_)) {
+            return BTreeMap::new();
+        }
+        let taken = |id: &JobId| {
+            self.takers
+                .values()
+                .any(|taker| taker.held.contains_key(id))
+        };
+        let held = self.held_by(session).into_iter().map(|(id, _)| id);
+        let here = held.filter(|id| self.jobs.0[id].queue == queue && !taken(id));
+        here.map(|id| (id, self.jobs.0[&id].length)).collect()
     }
 
     fn events(&mut self, output: &Output, now_ms: Millis) {

@@ -172,7 +172,7 @@ impl Driver {
             session: id,
             correlation: 0,
         };
-        self.handle(caller, Command::Connect);
+        self.handle(caller, Command::Connect { held: None });
     }
 
     /// A command of this session, which connects first if need be.

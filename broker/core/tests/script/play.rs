@@ -183,7 +183,10 @@ impl Player {
             })
         };
         match name {
-            "connect" => Command::Connect,
+            "connect" => Command::Connect {
+                held: (words.plain.get(2) == Some(&"holding"))
+                    .then(|| self.leases(&words.plain[3..])),
+            },
             "disconnect" => Command::Disconnect,
             "hold" => Command::Hold(true),
             "unhold" => Command::Hold(false),
@@ -285,7 +288,8 @@ impl Player {
 
     fn ask(&mut self, who: &str, correlation: u64, command: Command) {
         let (session, older) = who.strip_suffix(".old").map_or((who, 0), |who| (who, 1));
-        let connection = self.connection(session, older, matches!(command, Command::Connect));
+        let connection =
+            self.connection(session, older, matches!(command, Command::Connect { .. }));
         let id = self.session(session);
         let caller = Caller {
             connection,

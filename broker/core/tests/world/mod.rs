@@ -30,7 +30,7 @@ pub(crate) fn limits() -> Limits {
         body_bytes_max: 300,
         stats_queues_max: 3,
         delivery_jobs_max: 4,
-        delivery_bytes_max: 100,
+        delivery_bytes_max: 600,
     }
 }
 

@@ -1,0 +1,151 @@
+//! What goes out: effects that have become durable, to whom they concern.
+
+use verteilt_core::{Caller, Command, ConnectionId, Effect, JobId};
+
+use super::failure::Failure;
+use super::parcels::Parcel;
+use super::run::{Goodbye, Loop};
+use crate::convert;
+use crate::net::OUTBOX_HIGH_BYTES;
+
+impl Loop {
+    /// Tells everything that has become durable.
+    pub(super) fn tell(&mut self) -> Result<(), Failure> {
+        let effects: Vec<_> = self.engine.released().collect();
+        for addressed in effects {
+            self.meters.effect(&addressed.effect);
+            self.tell_one(addressed.to, addressed.effect)?;
+        }
+        self.flush()?;
+        let durable = self.engine.durable_lsn();
+        if matches!(self.goodbye, Goodbye::After(lsn) if lsn <= durable) {
+            self.say_goodbye(None);
+        }
+        let answered = self.leaving.partition_point(|(lsn, _)| *lsn <= durable);
+        for (_, connection) in self.leaving.drain(..answered) {
+            self.parcels.forget(connection);
+            if let Some(peer) = self.peers.remove(&connection) {
+                peer.outbox.close();
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_one(&mut self, to: ConnectionId, effect: Effect) -> Result<(), Failure> {
+        let Some(peer) = self.peers.get_mut(&to) else {
+            return Ok(());
+        };
+        self.touched.push(to);
+        match effect {
+            Effect::Deliver { .. } | Effect::Peeked { .. } => {
+                let packed = self.parcels.pack(to, effect, &self.engine.bodies);
+                return packed.map_or(Ok(()), |parcel| self.hand_out(vec![(to, parcel)]));
+            }
+            Effect::Connected { leases_held } => {
+                let (hello, epoch) = (peer.hello, self.engine.shard().epoch());
+                let welcome = &self.welcome;
+                peer.outbox
+                    .append(|out| welcome.put(out, hello, epoch, leases_held));
+                if self.goodbye == Goodbye::Said {
+                    peer.outbox.append(|out| convert::goodbye(out, None));
+                }
+            }
+            Effect::Replaced => {
+                peer.tell(&effect);
+                peer.outbox.close();
+            }
+            other => peer.tell(&other),
+        }
+        Ok(())
+    }
+
+    /// Sends answers whose bodies are at hand.
+    pub(super) fn hand_out(&mut self, parcels: Vec<(ConnectionId, Parcel)>) -> Result<(), Failure> {
+        for (to, parcel) in parcels {
+            let Some(peer) = self.peers.get_mut(&to) else {
+                continue;
+            };
+            let shard = self.engine.shard();
+            let token = match &parcel.effect {
+                Effect::Deliver { token, .. } => *token,
+                _ => 0,
+            };
+            let ids = parcel.ids.clone();
+            let holds = |at: usize| {
+                let lease = shard.job(ids[at]).and_then(verteilt_core::Job::lease);
+                lease.is_some_and(|lease| lease.token == token)
+            };
+            if !peer.hand_out(parcel, holds) {
+                let lost = ids.first().map_or(0, |id| id.0);
+                return Err(Failure::BodyMissing(lost));
+            }
+            self.touched.push(to);
+        }
+        Ok(())
+    }
+
+    /// Ends the turn for everyone something was gathered for.
+    fn flush(&mut self) -> Result<(), Failure> {
+        let give_credit = self.log.used_bytes() <= self.settings.journal_bytes_max;
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        let mut holds = Vec::new();
+        for connection in touched.drain(..) {
+            let Some(peer) = self.peers.get_mut(&connection) else {
+                continue;
+            };
+            peer.flush(give_credit);
+            match peer.pump(&self.engine.bodies) {
+                Ok(Some(source)) => self.parcels.want(source),
+                Ok(None) => {}
+                Err((id, token)) if self.holds(id, token) => {
+                    return Err(Failure::BodyMissing(id.0));
+                }
+                Err(_) => {}
+            }
+            let Some(peer) = self.peers.get_mut(&connection) else {
+                continue;
+            };
+            if !peer.held && peer.outbox.len() > OUTBOX_HIGH_BYTES {
+                peer.held = true;
+                let caller = Caller {
+                    connection,
+                    session: peer.session,
+                    correlation: 0,
+                };
+                holds.push((caller, Command::Hold(true)));
+            }
+        }
+        self.touched = touched;
+        if !holds.is_empty() {
+            self.engine.step(self.clock.now_ms(), holds);
+        }
+        Ok(())
+    }
+
+    /// Whether the lease is still good, so that its job's body must be there.
+    fn holds(&self, id: JobId, token: u64) -> bool {
+        let job = self.engine.shard().job(id);
+        let lease = job.and_then(verteilt_core::Job::lease);
+        lease.is_some_and(|lease| lease.token == token)
+    }
+
+    /// Parts of large bodies that are not sent yet are tried again.
+    pub(super) fn touch_streams(&mut self) {
+        let streaming = self.peers.iter().filter(|(_, peer)| peer.is_streaming());
+        self.touched
+            .extend(streaming.map(|(connection, _)| *connection));
+    }
+
+    /// Tells every client, once.
+    pub(super) fn say_goodbye(&mut self, failure: Option<&Failure>) {
+        if self.goodbye != Goodbye::Said {
+            self.goodbye = Goodbye::Said;
+            for peer in self.peers.values() {
+                let reason = failure.map(ToString::to_string);
+                peer.outbox.append(|out| convert::goodbye(out, reason));
+            }
+        }
+    }
+}
