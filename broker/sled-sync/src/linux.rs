@@ -1,3 +1,5 @@
+//! The symbol, and what it counts.
+
 use std::ffi::{c_int, c_uint};
 use std::io;
 use std::sync::atomic::Ordering;

@@ -1,6 +1,7 @@
 //! The journal batch that is being gathered: the events of one round after the other, until the
 //! journal is free to take them.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
@@ -23,8 +24,20 @@ pub(super) struct Span {
     pub(super) runs: Vec<BodyRun>,
 }
 
+/// What is gathered beyond this goes into a further batch. One event adds little more than a frame,
+/// so that every batch fits into the smallest segment.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+
+/// What waits for the journal: full batches, then the one that is being filled.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
+    full: VecDeque<Gathered>,
+    full_bytes: usize,
+    open: Gathered,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
     bytes: BytesMut,
     first_lsn: Lsn,
     events: u32,
@@ -36,15 +49,41 @@ pub(super) struct Gathering {
 impl Gathering {
     /// Bytes gathered so far.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.full_bytes + self.open.bytes.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.events == 0
+        self.full.is_empty() && self.open.events == 0
     }
 
     /// Adds a durable event that was decided at `now_ms`.
     pub(super) fn add(&mut self, event: &Event, lsn: Lsn, now_ms: Millis) {
+        if self.open.bytes.len() >= BATCH_BYTES {
+            let full = std::mem::take(&mut self.open);
+            self.full_bytes += full.bytes.len();
+            self.full.push_back(full);
+        }
+        self.open.add(event, lsn, now_ms);
+    }
+
+    /// The next batch and the pieces of it that hold bodies.
+    pub(super) fn take(&mut self, shard: u16) -> (Batch, Vec<Span>) {
+        let next = self.full.pop_front();
+        self.full_bytes -= next.as_ref().map_or(0, |full| full.bytes.len());
+        let next = next.unwrap_or_else(|| std::mem::take(&mut self.open));
+        let batch = Batch {
+            shard,
+            first_lsn: next.first_lsn,
+            events: next.events,
+            time_ms: next.time_ms,
+            payload: next.bytes.freeze(),
+        };
+        (batch, next.spans)
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, event: &Event, lsn: Lsn, now_ms: Millis) {
         if self.events == 0 {
             self.first_lsn = lsn;
             self.time_ms = now_ms;
@@ -54,36 +93,13 @@ impl Gathering {
             encode_clock(&mut self.bytes, now_ms);
             self.clock_ms = now_ms;
         }
-        debug_assert_eq!(
-            lsn,
-            self.first_lsn + Lsn::from(self.events),
-            "LSNs have no gap"
-        );
+        let expected = self.first_lsn + Lsn::from(self.events);
+        debug_assert_eq!(lsn, expected, "LSNs have no gap");
         self.events += 1;
         let start = self.bytes.len();
         if let Some(run) = encode_event(&mut self.bytes, event) {
-            self.note(run, start);
+            note(&mut self.spans, run, start..self.bytes.len());
         }
-    }
-
-    /// The batch and the pieces of it that hold bodies; afterwards nothing is gathered.
-    pub(super) fn take(&mut self, shard: u16) -> (Batch, Vec<Span>) {
-        let payload = Bytes::from(std::mem::take(&mut self.bytes));
-        let (first_lsn, events, time_ms) = (self.first_lsn, self.events, self.time_ms);
-        self.events = 0;
-        let batch = Batch {
-            shard,
-            first_lsn,
-            events,
-            time_ms,
-            payload,
-        };
-        (batch, std::mem::take(&mut self.spans))
-    }
-
-    fn note(&mut self, run: BodyRun, start: usize) {
-        let end = self.bytes.len();
-        note(&mut self.spans, run, start..end);
     }
 }
 
@@ -114,5 +130,34 @@ fn note(spans: &mut Vec<Span>, run: BodyRun, record: Range<usize>) {
                 runs,
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verteilt_core::EventReader;
+
+    use super::*;
+
+    #[test]
+    fn much_at_once_becomes_several_batches_without_a_gap() {
+        let mut gathering = Gathering::default();
+        let ids: Vec<JobId> = (1..=100_000).map(|id| JobId(id * 7_919)).collect();
+        for lsn in 1..=40 {
+            gathering.add(&Event::Acked { ids: ids.clone() }, lsn, lsn / 10);
+        }
+        let (total, mut taken, mut next) = (gathering.len(), 0, 1);
+        while !gathering.is_empty() {
+            let (batch, _) = gathering.take(0);
+            assert!(batch.payload.len() < 2 * BATCH_BYTES);
+            assert_eq!(batch.first_lsn, next);
+            taken += batch.payload.len();
+            for event in EventReader::new(batch.payload, batch.first_lsn, batch.time_ms) {
+                let (lsn, now_ms, _) = event.unwrap();
+                assert_eq!((lsn, now_ms), (next, next / 10));
+                next += 1;
+            }
+        }
+        assert_eq!((taken, next, gathering.len()), (total, 41, 0));
     }
 }

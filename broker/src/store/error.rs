@@ -1,3 +1,5 @@
+//! Every way in which the store can refuse or fail.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! The twin of the engine on the disk: in memory, with crashes and failures on purpose.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;

@@ -31,8 +31,8 @@ pub use self::memory::MemoryStore;
 pub use self::sled::{SledOptions, SledStore};
 
 /// The largest value a store takes, in bytes. sled moves larger leaves to files of their own, which
-/// it neither syncs nor removes; with segments of 8 MiB and values of this size it never does.
-pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// it neither syncs nor removes; with segments of 2 MiB and values of this size it never does.
+pub const VALUE_BYTES_MAX: usize = 16 * 1024;
 
 /// The largest key a store takes, in bytes.
 pub const KEY_BYTES_MAX: usize = 64;

@@ -48,7 +48,13 @@ fn a_hello_that_cannot_be_served_is_refused() {
         version_max,
         ..good.clone()
     };
+    let held = |held_ids: &[u64]| wire::Hello {
+        names_leases: true,
+        held_ids: held_ids.to_vec(),
+        ..good.clone()
+    };
     let cases = [
+        (held(&[1]), ErrorCode::BadArgument),
         (versions(2, 3), ErrorCode::VersionUnsupported),
         (versions(0, 0), ErrorCode::VersionUnsupported),
         (Peer::hello(b"short"), ErrorCode::BadArgument),
@@ -74,7 +80,7 @@ fn a_long_client_name_is_cut_and_no_reason_to_refuse() {
     };
     Peer::raw(house.address()).greet(&hello);
     let huge = wire::Hello {
-        client_name: "x".repeat(64 * 1024),
+        client_name: "x".repeat(300 * 1024),
         ..hello
     };
     let mut peer = Peer::raw(house.address());

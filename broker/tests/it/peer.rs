@@ -110,6 +110,12 @@ impl Peer {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// Writes until all is sent or the broker has closed.
+    pub(crate) fn send_what_it_takes(&mut self, bytes: &[u8]) {
+        // The broker may close in the middle; what it said before is read by the caller.
+        let _ = self.stream.write_all(bytes);
+    }
+
     // ---- in
 
     /// The next frame but for heartbeats and credit, which are counted.

@@ -112,3 +112,34 @@ fn goodbye_gives_jobs_back_and_a_settle_before_it_counts() {
     assert_eq!((again.len(), again[0].attempt), (1, 2));
     assert_eq!(other.stats("q").done, 1);
 }
+
+/// The connection broke behind a DELIVER that never arrived: nobody works on it.
+#[test]
+fn a_session_that_names_what_it_holds_loses_the_rest_at_once() {
+    for restarts in [false, true] {
+        let mut house = House::with(|config| config.resume_grace_ms = 20_000);
+        let session = Peer::some_id();
+        let mut peer = house.peer_of(&session);
+        peer.push_many("q", &[&b"x"[..]; 3]);
+        let jobs = peer.reserve("q", 3, 0);
+        if restarts {
+            house.restart();
+        }
+        let hello = wire::Hello {
+            names_leases: true,
+            // One of them is held, one under a token of somebody else, one is not known of.
+            held_ids: vec![jobs[0].id, jobs[1].id, 77_777],
+            held_tokens: vec![jobs[0].token, jobs[1].token + 1, 1],
+            ..Peer::hello(&session)
+        };
+        let mut back = Peer::raw(house.address());
+        back.greet(&hello);
+        assert_eq!(back.welcome.leases_held, 1);
+        let again = house.peer().reserve("q", 3, 5_000);
+        let ids: Vec<(u64, u32)> = again.iter().map(|job| (job.id, job.attempt)).collect();
+        assert_eq!(ids, [(jobs[1].id, 2), (jobs[2].id, 2)]);
+        back.ack(&jobs[0]);
+        let late = back.settle(FrameType::Ack, &jobs[1]);
+        back.stale(late, jobs[1].id);
+    }
+}

@@ -6,6 +6,8 @@ use crate::event::Event;
 use crate::id::{JobId, Millis, SessionId};
 use crate::shard::Shard;
 
+/// Jobs that one event names at most, so that no event is much larger than a frame.
+const EVENT_JOBS_MAX: usize = 16_384;
 /// Leases ended in one decision, at most: a tick stays short, the rest follows with the next.
 const ENDED_MAX: usize = 4096;
 
@@ -46,15 +48,10 @@ pub(super) fn end(shard: &Shard, ids: &[JobId], out: &mut Decision) {
             .filter(|id| id.is_volatile() == volatile);
         let exhausted = |id: &JobId| shard.job(*id).is_some_and(crate::Job::is_exhausted);
         let (died, back): (Vec<JobId>, Vec<JobId>) = of_kind.partition(exhausted);
-        if !died.is_empty() {
-            out.event(Event::Died { ids: died });
+        for ids in died.chunks(EVENT_JOBS_MAX) {
+            out.event(Event::Died { ids: ids.to_vec() });
         }
-        if !back.is_empty() {
-            out.event(Event::Requeued {
-                ids: back,
-                excused: false,
-            });
-        }
+        requeue(&back, false, out);
     }
 }
 
@@ -62,9 +59,14 @@ pub(super) fn end(shard: &Shard, ids: &[JobId], out: &mut Decision) {
 pub(super) fn give_back(ids: &[JobId], out: &mut Decision) {
     let (volatile, durable): (Vec<_>, Vec<_>) = ids.iter().partition(|id| id.is_volatile());
     for ids in [durable, volatile] {
-        if !ids.is_empty() {
-            out.event(Event::Requeued { ids, excused: true });
-        }
+        requeue(&ids, true, out);
+    }
+}
+
+fn requeue(ids: &[JobId], excused: bool, out: &mut Decision) {
+    for ids in ids.chunks(EVENT_JOBS_MAX) {
+        let ids = ids.to_vec();
+        out.event(Event::Requeued { ids, excused });
     }
 }
 
@@ -75,11 +77,12 @@ pub(crate) fn grant_grace(shard: &Shard, now_ms: Millis) -> Vec<Event> {
     let short = shard.jobs.index.leases.range(..(until_ms, JobId(0)));
     let mut jobs: Vec<(JobId, Millis)> = short.map(|(_, id)| (*id, until_ms)).collect();
     jobs.sort_unstable();
-    if jobs.is_empty() {
-        Vec::new()
-    } else {
-        vec![Event::Touched { jobs }]
-    }
+    let events = jobs.chunks(EVENT_JOBS_MAX);
+    events
+        .map(|jobs| Event::Touched {
+            jobs: jobs.to_vec(),
+        })
+        .collect()
 }
 
 fn tell_holders(shard: &Shard, ids: &[JobId], out: &mut Decision) {

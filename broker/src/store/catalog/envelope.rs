@@ -25,11 +25,11 @@ const HEAD_BYTES: usize = 20;
 /// Bytes of the envelope.
 pub(super) const ENVELOPE_BYTES: usize = HEAD_BYTES + 4;
 
-/// The largest value, in bytes. A store takes four times that, but sled keeps up to 16 values in a
-/// leaf, reads and rewrites leaves as a whole, and lets go of leaves in its cache by their number
-/// more than by their size: a smaller value makes all of that smaller. Measured with 64 KiB a value
-/// a store of 1 GB was in memory as a whole after random reads; with 16 KiB it is an eighth.
-const VALUE_BYTES: usize = 16 * 1024;
+/// The largest value, in bytes. sled keeps up to 16 values in a leaf, reads and rewrites leaves as a
+/// whole, and lets go of leaves in its cache by their number more than by their size: a smaller
+/// value makes all of that smaller. Measured with 64 KiB a value, a store of 1 GB was in memory as a
+/// whole after random reads; with 16 KiB it is an eighth.
+const VALUE_BYTES: usize = crate::store::VALUE_BYTES_MAX;
 
 /// What one value carries at most.
 pub(super) const PAYLOAD_BYTES_MAX: usize = VALUE_BYTES - ENVELOPE_BYTES;

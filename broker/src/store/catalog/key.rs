@@ -1,3 +1,5 @@
+//! Keys: kind, shard, number and part, in an order that scans can use.
+
 use std::fmt;
 
 /// Bytes of every key: kind, shard, number, part.

@@ -1,3 +1,5 @@
+//! The root of a checkpoint.
+
 use super::varint;
 
 /// The root of a checkpoint. Its key is its generation.

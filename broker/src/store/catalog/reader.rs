@@ -1,3 +1,5 @@
+//! Reading blocks and pages by number.
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! What a checkpoint holds, as others see it.
+
 use bytes::Bytes;
 
 /// One block of bodies, as the directory knows it.

@@ -1,3 +1,5 @@
+//! Writing the blocks and pages of a checkpoint; `commit.rs` makes it count.
+
 use std::collections::BTreeMap;
 use std::fmt;
 
