@@ -18,10 +18,12 @@ pub(crate) struct Meters {
     leased: Gauge,
     cached: Gauge,
     lag: Gauge,
+    journal: Gauge,
 }
 
 impl Meters {
     pub(crate) fn new() -> Self {
+        describe();
         Self {
             rounds: counter!("verteilt_rounds_total"),
             requests: counter!("verteilt_requests_total"),
@@ -34,6 +36,7 @@ impl Meters {
             leased: gauge!("verteilt_jobs_leased"),
             cached: gauge!("verteilt_body_cache_bytes"),
             lag: gauge!("verteilt_checkpoint_lag_events"),
+            journal: gauge!("verteilt_journal_bytes"),
         }
     }
 
@@ -62,7 +65,14 @@ impl Meters {
     }
 
     /// Depths, once a second.
-    pub(crate) fn depths(&self, shard: &Shard, cached_bytes: usize, checkpoint_lsn: u64) {
+    pub(crate) fn depths(
+        &self,
+        shard: &Shard,
+        cached_bytes: usize,
+        checkpoint_lsn: u64,
+        journal_bytes: u64,
+    ) {
+        self.journal.set(journal_bytes as f64);
         self.jobs.set(shard.jobs_len() as f64);
         self.leased.set(shard.leased_len() as f64);
         self.cached.set(cached_bytes as f64);
@@ -86,4 +96,49 @@ impl Meters {
             }
         }
     }
+}
+
+/// The HELP line of every metric that does not stand beside its use.
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(
+        "verteilt_rounds_total",
+        "Rounds of the engine that had requests"
+    );
+    describe_counter!("verteilt_requests_total", "Requests decided");
+    describe_histogram!("verteilt_round_requests", "Requests decided in one round");
+    describe_counter!(
+        "verteilt_jobs_pushed_total",
+        "Jobs taken in and acknowledged"
+    );
+    describe_counter!(
+        "verteilt_jobs_delivered_total",
+        "Jobs handed to workers, every run counted"
+    );
+    describe_counter!("verteilt_settles_total", "Requests that settled leases");
+    describe_counter!(
+        "verteilt_requests_refused_total",
+        "Requests answered with an error"
+    );
+    describe_gauge!("verteilt_jobs", "Jobs that are not done");
+    describe_gauge!("verteilt_jobs_leased", "Jobs that workers hold");
+    describe_gauge!("verteilt_queue_jobs", "Jobs of a queue by state");
+    describe_gauge!(
+        "verteilt_body_cache_bytes",
+        "Bytes of bodies kept in memory"
+    );
+    describe_gauge!(
+        "verteilt_checkpoint_lag_events",
+        "Events that are not in the store yet"
+    );
+    describe_gauge!(
+        "verteilt_journal_bytes",
+        "Bytes of journal that no checkpoint has freed"
+    );
+    describe_histogram!("verteilt_checkpoint_seconds", "Time that a checkpoint took");
+    describe_counter!(
+        "verteilt_checkpoint_bytes_total",
+        "Bytes that checkpoints gave the store"
+    );
+    describe_gauge!("verteilt_connections", "Open connections");
 }

@@ -390,9 +390,10 @@ impl Loop {
     fn count(&mut self) {
         if self.counted.elapsed() >= IDLE {
             self.counted = Instant::now();
+            let (shard, lsn) = (self.engine.shard(), self.checkpoint.lsn);
             let cached_bytes = self.engine.bodies.cached_bytes();
             self.meters
-                .depths(self.engine.shard(), cached_bytes, self.checkpoint.lsn);
+                .depths(shard, cached_bytes, lsn, self.log.used_bytes());
         }
     }
 

@@ -95,7 +95,7 @@ pub fn nothing_is_shipped_twice(packages: &Packages) -> Vec<Finding> {
         .collect()
 }
 
-/// What [`TWICE`] names is still there twice: the list only ever shrinks with its reasons.
+/// What `TWICE` names is still there twice: the list only ever shrinks with its reasons.
 #[must_use]
 pub fn known_doubles_are_still_doubles(packages: &Packages) -> Vec<Finding> {
     let linked = packages.linked_into("verteilt-cli");
