@@ -13,7 +13,7 @@ ALL   := --release --workspace --locked
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
 .PHONY: help build test check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
-        bench-peers bench-footprint clean-data toolchain test-tools
+        bench-peers bench-footprint torture clean-data toolchain test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,12 @@ bench-peers: ## speed next to Redis, in turns on the same disk
 bench-footprint: ## memory and disk with a million jobs waiting, and after them
 	$(CARGO) build $(ALL) --bins
 	target/release/footprint $(ARGS)
+
+# In target/torture, which it empties; ROUNDS=200 takes longer, ARGS="--seed 7" does one again.
+ROUNDS ?= 20
+torture: ## SIGKILL rounds against the release binary, then the checker (ROUNDS=20)
+	$(CARGO) build $(ALL) --bins
+	target/release/verteilt torture --data target/torture --rounds $(ROUNDS) $(ARGS)
 
 clean-data: ## remove ./verteilt-data, the folder that `verteilt up` makes
 	rm -rf verteilt-data

@@ -7,6 +7,7 @@ use crate::cmd::completions::Completions;
 use crate::cmd::push::Push;
 use crate::cmd::queue::Queue;
 use crate::cmd::serve::Serve;
+use crate::cmd::torture::Torture;
 use crate::cmd::up::Up;
 use crate::cmd::work::Work;
 use crate::failure::EXITS_HELP;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Work(Work),
     Queue(Queue),
     Checkpoint(Checkpoint),
+    Torture(Torture),
     Completions(Completions),
 }
 

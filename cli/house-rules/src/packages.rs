@@ -45,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "verteilt-broker",
             "verteilt-client",
             "verteilt-gateway",
+            "verteilt-history",
             "verteilt-protocol",
         ],
     ),

@@ -5,5 +5,6 @@ pub(crate) mod completions;
 pub(crate) mod push;
 pub(crate) mod queue;
 pub(crate) mod serve;
+pub(crate) mod torture;
 pub(crate) mod up;
 pub(crate) mod work;

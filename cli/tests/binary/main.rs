@@ -14,4 +14,5 @@ mod restarts;
 mod round_trip;
 mod serve;
 mod signals;
+mod torture;
 mod up;
