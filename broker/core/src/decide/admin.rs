@@ -18,8 +18,8 @@ pub(super) fn stats(
 ) -> Result<(), Refusal> {
     let (ids, more) = match queue {
         Some(name) => {
-            let id = shard.ledger.find(namespace, name);
-            (vec![id.ok_or(Refusal::QueueUnknown)?], false)
+            let id = known(shard, namespace, name)?;
+            (vec![id], false)
         }
         None => {
             let max = shard.limits.stats_queues_max;
@@ -55,10 +55,7 @@ pub(super) fn peek(
     now_ms: Millis,
     out: &mut Decision,
 ) -> Result<(), Refusal> {
-    let queue = shard
-        .ledger
-        .find(&queue.namespace, &queue.name)
-        .ok_or(Refusal::QueueUnknown)?;
+    let queue = known(shard, &queue.namespace, &queue.name)?;
     let live = &shard.jobs.index.queues[queue.0 as usize];
     // Nobody looks on behind the last one there is.
     let max = (jobs_max as usize).min(match state {
@@ -119,10 +116,7 @@ pub(super) fn pause(
     paused: bool,
     out: &mut Decision,
 ) -> Result<(), Refusal> {
-    let queue = shard
-        .ledger
-        .find(&queue.namespace, &queue.name)
-        .ok_or(Refusal::QueueUnknown)?;
+    let queue = known(shard, &queue.namespace, &queue.name)?;
     if shard.jobs.index.queues[queue.0 as usize].paused != paused {
         out.event(Event::QueuePaused { queue, paused });
     }
@@ -138,10 +132,7 @@ pub(super) fn purge(
     jobs_max: u32,
     out: &mut Decision,
 ) -> Result<(), Refusal> {
-    let queue = shard
-        .ledger
-        .find(&queue.namespace, &queue.name)
-        .ok_or(Refusal::QueueUnknown)?;
+    let queue = known(shard, &queue.namespace, &queue.name)?;
     let live = &shard.jobs.index.queues[queue.0 as usize];
     let ready = shard.jobs.line(queue).map(|(id, _)| id);
     let waiting = live.scheduled.iter().map(|(_, id)| *id);
@@ -179,6 +170,12 @@ pub(crate) fn all_stats(shard: &Shard) -> Vec<(String, QueueStats)> {
         )
     })
     .collect()
+}
+
+/// To look at a queue does not make it.
+fn known(shard: &Shard, namespace: &str, name: &str) -> Result<QueueId, Refusal> {
+    let queue = shard.ledger.find(namespace, name);
+    queue.ok_or(Refusal::QueueUnknown)
 }
 
 fn stats_of(shard: &Shard, queue: QueueId) -> QueueStats {
