@@ -308,3 +308,57 @@ fn a_recorder_keeps_what_many_threads_do_in_the_order_of_time() {
     );
     assert!(recorder.history().records.is_empty());
 }
+
+/// A push whose broker is killed before it answers, and which comes out as two jobs.
+fn taken_again(durability: Durability) -> History {
+    let mut history = History::default();
+    let what = Push {
+        durability,
+        ..push(&["once"])
+    };
+    let body = what.bodies[0];
+    history.push(0, Event::BrokerStarted { epoch: 1 });
+    let invoke = Event::Invoke {
+        client: 1,
+        operation: 1,
+        what: Operation::Push(what),
+    };
+    history.push(1, invoke);
+    let delivered = |job, token| {
+        Event::Delivered(Delivered {
+            client: 2,
+            taker: Some(1),
+            queue: "mail".into(),
+            job,
+            token,
+            attempt: 1,
+            lease_ms: 30_000,
+            body,
+        })
+    };
+    history.push(2, delivered(7, 70));
+    history.push(3, Event::BrokerKilled);
+    history.push(4, Event::BrokerStarted { epoch: 2 });
+    history.push(5, delivered(9, 90));
+    let pushed = Pushed {
+        first_id: 9,
+        durability,
+        duplicate: false,
+    };
+    history.push(
+        6,
+        Event::Ok {
+            operation: 1,
+            pushed: Some(pushed),
+        },
+    );
+    history
+}
+
+#[test]
+fn a_memory_push_may_be_taken_again_after_a_kill_and_no_other() {
+    let options = Options::default();
+    let broken = |durability| check(&taken_again(durability), &options).broken(Rule::S2);
+    assert_eq!(broken(Durability::Memory), 0);
+    assert_eq!(broken(Durability::Disk), 1);
+}

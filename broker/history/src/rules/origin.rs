@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use super::Findings;
-use crate::facts::{Facts, Fate, Lease, Origin, Submission, Track};
-use crate::{Body, Rule};
+use crate::facts::{At, Facts, Fate, Lease, Origin, Submission, Track};
+use crate::{Body, Durability, Rule};
 
 type ByBody<'f, 'h> = HashMap<(&'h str, Body), &'f Submission<'h>>;
 
@@ -28,7 +28,7 @@ pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
             }
         } else if let Some(lease) = job.leases.first() {
             findings.checked(Rule::S2);
-            stranger(job, lease, &by_body, findings);
+            stranger(facts, job, lease, &by_body, findings);
         }
     }
 }
@@ -81,7 +81,13 @@ fn compare(
 }
 
 /// A job that belongs to no push.
-fn stranger(job: &Track<'_>, lease: &Lease<'_>, by_body: &ByBody<'_, '_>, findings: &mut Findings) {
+fn stranger(
+    facts: &Facts<'_>,
+    job: &Track<'_>,
+    lease: &Lease<'_>,
+    by_body: &ByBody<'_, '_>,
+    findings: &mut Findings,
+) {
     let (id, line) = (job.id, lease.at.line);
     let expected = "every job delivered comes from a push that was or may have been taken";
     let Some(push) = by_body.get(&(lease.seen.queue.as_str(), lease.seen.body)) else {
@@ -89,6 +95,9 @@ fn stranger(job: &Track<'_>, lease: &Lease<'_>, by_body: &ByBody<'_, '_>, findin
         findings.broken(Rule::S2, expected, found, vec![line]);
         return;
     };
+    if was_forgotten(facts, push) {
+        return;
+    }
     let lines = push.lines().into_iter().chain([line]).collect();
     if push.fate == Fate::Refused {
         let found = format!("the push of job {id} was refused");
@@ -101,4 +110,14 @@ fn stranger(job: &Track<'_>, lease: &Lease<'_>, by_body: &ByBody<'_, '_>, findin
         let found = format!("job {id} is one more than was pushed with its body");
         findings.broken(Rule::S2, expected, found, lines);
     }
+}
+
+/// A `memory` push whose broker went before it answered: what was taken is forgotten, its number,
+/// too, so that sent again it is taken again.
+fn was_forgotten(facts: &Facts<'_>, push: &Submission<'_>) -> bool {
+    let answered = push.answers.last().map(|answer| answer.at);
+    let unanswered = |stop: &At| push.invoked < *stop && answered.is_none_or(|at| *stop < at);
+    push.fate != Fate::Refused
+        && push.durability() == Durability::Memory
+        && facts.world.stops.iter().any(unanswered)
 }
