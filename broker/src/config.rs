@@ -49,7 +49,7 @@ const SEGMENT_BYTES_MIN: u32 = 4 * 1024 * 1024;
 const CHECKPOINT_BYTES: u64 = limits::JOURNAL_BYTES_MAX / 4;
 const CHECKPOINT_INTERVAL_MS: u64 = 30_000;
 const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
-const CACHE_BYTES: usize = 32 * 1024 * 1024;
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
 const SEAL_AFTER: Duration = Duration::from_millis(50);
 const DELIVERY_JOBS_MAX: usize = 1_024;
 /// At most 350 bytes each, so that they fit into one frame.

@@ -97,7 +97,7 @@ pub const JOURNAL_SEGMENT_BYTES: u32 = 64 * 1024 * 1024;
 /// Bytes of journal at which pushes are held back.
 pub const JOURNAL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Bytes of cache of the store.
-pub const STORE_CACHE_BYTES: usize = 32 * 1024 * 1024;
+pub const STORE_CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Leases that one HELLO names at most.
 pub const HELD_LEASES_MAX: usize = 10_000;

@@ -80,7 +80,9 @@ pub(crate) struct Follower {
 }
 
 /// Jobs that one checkpoint holds in memory, at about 100 bytes each, before it ends early.
-const WINDOW_JOBS_MAX: usize = 250_000;
+const WINDOW_JOBS_MAX: usize = 100_000;
+/// Journal that one checkpoint covers before it ends early: what it copies passes through memory.
+const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl Follower {
     /// Goes on from a checkpoint; without one from an empty ledger and LSN 0.
@@ -105,7 +107,7 @@ impl Follower {
             now_ms,
             pages,
             blocks,
-            window_bytes,
+            window_bytes: window_bytes.min(WINDOW_BYTES_MAX),
             covered_bytes: 0,
             stop,
         }

@@ -20,8 +20,13 @@ pub struct CheckpointWriter<'a> {
     pub(super) catalog: &'a mut Catalog,
     pub(super) changes: Changes,
     pub(super) written_bytes: u64,
+    /// Since the last flush.
+    unflushed_bytes: u64,
     pub(super) committed: bool,
 }
+
+/// The engine holds in memory what it has not flushed; so much of it at most.
+const UNFLUSHED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// What a checkpoint changes in the directory.
 #[derive(Debug, Default)]
@@ -41,6 +46,7 @@ impl<'a> CheckpointWriter<'a> {
             catalog,
             changes: Changes::default(),
             written_bytes: 0,
+            unflushed_bytes: 0,
             committed: false,
         }
     }
@@ -70,7 +76,18 @@ impl<'a> CheckpointWriter<'a> {
         self.written_bytes += u64::from(encoded.bytes);
         let key = Key::new(Kind::Block, self.catalog.shard, number);
         chunk::put(&*self.catalog.store, key, &encoded.head, &encoded.tail)?;
+        self.flush_much(u64::from(encoded.bytes))?;
         Ok(meta)
+    }
+
+    /// Flushes now and then. It counts for nothing: only the manifest makes a checkpoint.
+    fn flush_much(&mut self, more_bytes: u64) -> Result<(), StoreError> {
+        self.unflushed_bytes += more_bytes;
+        if self.unflushed_bytes >= UNFLUSHED_BYTES_MAX {
+            self.unflushed_bytes = 0;
+            self.catalog.store.flush()?;
+        }
+        Ok(())
     }
 
     /// Packs bodies in ascending order of id into as few blocks as they need.
