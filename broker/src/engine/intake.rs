@@ -127,12 +127,7 @@ impl Loop {
     /// A command that the connection itself stands for; nothing if it is gone.
     fn command(&self, connection: ConnectionId, command: Command, round: &mut Round) {
         if let Some(peer) = self.peers.get(&connection) {
-            let caller = Caller {
-                connection,
-                session: peer.session,
-                correlation: 0,
-            };
-            round.commands.push((caller, command));
+            round.commands.push((peer.caller(connection), command));
         }
     }
 

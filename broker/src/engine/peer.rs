@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use verteilt_core::{Effect, JobId, SessionId};
+use verteilt_core::{Caller, ConnectionId, Effect, JobId, SessionId};
 use verteilt_protocol::{FLAG_CUMULATIVE, FrameType, encode, encode_empty, wire};
 
 use super::bodies::{Bodies, Source};
@@ -44,6 +44,15 @@ impl Peer {
             results: Vec::new(),
             settled_upto: 0,
             streams: VecDeque::new(),
+        }
+    }
+
+    /// Who asks when the connection itself is what a command is about.
+    pub(super) fn caller(&self, connection: ConnectionId) -> Caller {
+        Caller {
+            connection,
+            session: self.session,
+            correlation: 0,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What goes out: effects that have become durable, to whom they concern.
 
-use verteilt_core::{Caller, Command, ConnectionId, Effect, JobId};
+use verteilt_core::{Command, ConnectionId, Effect, Job, JobId, Shard};
 
 use super::failure::Failure;
 use super::parcels::Parcel;
@@ -71,11 +71,7 @@ impl Loop {
                 _ => 0,
             };
             let ids = parcel.ids.clone();
-            let holds = |at: usize| {
-                let lease = shard.job(ids[at]).and_then(verteilt_core::Job::lease);
-                lease.is_some_and(|lease| lease.token == token)
-            };
-            if !peer.hand_out(parcel, holds) {
+            if !peer.hand_out(parcel, |at| holds(shard, ids[at], token)) {
                 let lost = ids.first().map_or(0, |id| id.0);
                 return Err(Failure::BodyMissing(lost));
             }
@@ -90,7 +86,7 @@ impl Loop {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
-        let mut holds = Vec::new();
+        let mut held = Vec::new();
         for connection in touched.drain(..) {
             let Some(peer) = self.peers.get_mut(&connection) else {
                 continue;
@@ -99,36 +95,21 @@ impl Loop {
             match peer.pump(&self.engine.bodies) {
                 Ok(Some(source)) => self.parcels.want(source),
                 Ok(None) => {}
-                Err((id, token)) if self.holds(id, token) => {
+                Err((id, token)) if holds(self.engine.shard(), id, token) => {
                     return Err(Failure::BodyMissing(id.0));
                 }
                 Err(_) => {}
             }
-            let Some(peer) = self.peers.get_mut(&connection) else {
-                continue;
-            };
             if !peer.held && peer.outbox.len() > OUTBOX_HIGH_BYTES {
                 peer.held = true;
-                let caller = Caller {
-                    connection,
-                    session: peer.session,
-                    correlation: 0,
-                };
-                holds.push((caller, Command::Hold(true)));
+                held.push((peer.caller(connection), Command::Hold(true)));
             }
         }
         self.touched = touched;
-        if !holds.is_empty() {
-            self.engine.step(self.clock.now_ms(), holds);
+        if !held.is_empty() {
+            self.engine.step(self.clock.now_ms(), held);
         }
         Ok(())
-    }
-
-    /// Whether the lease is still good, so that its job's body must be there.
-    fn holds(&self, id: JobId, token: u64) -> bool {
-        let job = self.engine.shard().job(id);
-        let lease = job.and_then(verteilt_core::Job::lease);
-        lease.is_some_and(|lease| lease.token == token)
     }
 
     /// Parts of large bodies that are not sent yet are tried again.
@@ -148,4 +129,10 @@ impl Loop {
             }
         }
     }
+}
+
+/// Whether the lease is still good, so that its job's body must be there.
+fn holds(shard: &Shard, id: JobId, token: u64) -> bool {
+    let lease = shard.job(id).and_then(Job::lease);
+    lease.is_some_and(|lease| lease.token == token)
 }
