@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,12 +12,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::bare::{BareBroker, Door, Ground};
+use crate::clock;
 use crate::config::BrokerConfig;
-use crate::engine::{self, EngineHandle, EngineParts, Failure, Inbound};
+use crate::engine::{Failure, Workers};
 use crate::error::StartError;
 use crate::folder::Folder;
-use crate::net::{Gate, Welcome, listen};
-use crate::recovery::{self, Opened};
+use crate::net::listen;
+use crate::recovery;
 
 /// Connections that the kernel holds until they are accepted.
 const LISTEN_BACKLOG: i32 = 1_024;
@@ -49,7 +50,7 @@ enum State {
 #[derive(Debug)]
 pub struct Broker {
     address: SocketAddr,
-    handle: EngineHandle,
+    door: Door,
     state: Arc<watch::Sender<State>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -72,22 +73,24 @@ impl Broker {
             address: config.listen,
             source,
         })?;
-        let opened = recovery::open(&config, &folder)?;
-        let (handle, inbox) = EngineHandle::new();
+        let (store, journal, recovered) = recovery::open_folder(&config, &folder)?;
+        let ground = Ground {
+            store,
+            journal,
+            recovered,
+            broker_id: folder.id,
+            wall_ms: clock::wall_ms(),
+            workers: Workers::Threads,
+        };
+        let bare = BareBroker::open(&config, ground)?;
+        let door = bare.door();
         let state = Arc::new(watch::Sender::new(State::Running));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(StartError::Thread)?;
-        let run = serve(
-            config,
-            folder,
-            opened,
-            listener,
-            handle.clone(),
-            inbox,
-            Arc::clone(&state),
-        );
+        let connections_max = config.connections_max;
+        let run = serve(bare, connections_max, folder, listener, Arc::clone(&state));
         let ended = Arc::clone(&state);
         let thread = std::thread::Builder::new()
             .name("verteilt-broker".to_owned())
@@ -98,7 +101,7 @@ impl Broker {
             .map_err(StartError::Thread)?;
         Ok(Self {
             address,
-            handle,
+            door,
             state,
             thread: Mutex::new(Some(thread)),
         })
@@ -152,9 +155,7 @@ impl Broker {
             }
             running
         });
-        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        // If the engine is gone it has ended already, which is what was asked.
-        self.handle.send(Inbound::Stop(grace_ms)).await;
+        self.door.stop(grace).await;
         let mut state = self.state.subscribe();
         loop {
             if let State::Ended(failure) = &*state.borrow_and_update() {
@@ -169,7 +170,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        self.handle.stop_now();
+        self.door.stop_now();
         if let Some(thread) = self.thread.lock().take() {
             // A panic of the thread has been logged by the panic hook.
             let _ = thread.join();
@@ -178,26 +179,12 @@ impl Drop for Broker {
 }
 
 async fn serve(
-    config: BrokerConfig,
+    bare: BareBroker,
+    connections_max: usize,
     folder: Folder,
-    opened: Opened,
     listener: StdListener,
-    handle: EngineHandle,
-    inbox: tokio::sync::mpsc::Receiver<Inbound>,
     state: Arc<watch::Sender<State>>,
 ) -> Result<(), Failure> {
-    let gate = Arc::new(Gate {
-        engine: handle.clone(),
-        handshake_deadline: Duration::from_millis(config.handshake_deadline_ms),
-        heartbeat: Duration::from_millis(u64::from(config.heartbeat_ms)),
-        push_credit_bytes: config.push_credit_bytes,
-        next: AtomicU64::new(1),
-    });
-    let welcome = Welcome {
-        broker_id: folder.id,
-        heartbeat_ms: config.heartbeat_ms,
-        push_credit_bytes: config.push_credit_bytes,
-    };
     let tracker = TaskTracker::new();
     let cancel = CancellationToken::new();
     let listener = TcpListener::from_std(listener).map_err(|error| {
@@ -206,24 +193,13 @@ async fn serve(
     })?;
     let accepting = listen(
         listener,
-        gate,
-        config.connections_max,
+        bare.door(),
+        connections_max,
         tracker.clone(),
         cancel.clone(),
     );
     tracker.spawn(accepting);
-    let result = engine::run(EngineParts {
-        engine: opened.engine,
-        journal: opened.journal,
-        follower: opened.follower,
-        blocks: opened.blocks,
-        clock: opened.clock,
-        settings: config.settings(),
-        welcome,
-        handle,
-        inbox,
-    })
-    .await;
+    let result = bare.run().await;
     if let Err(failure) = &result {
         tracing::error!(%failure, "the broker stops");
     }

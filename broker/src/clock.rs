@@ -1,8 +1,9 @@
 //! The broker's clock: the wall clock at the start, never earlier than what was journaled before,
 //! and from then on the monotonic clock, so that a wall clock that is set does not end leases.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
 use verteilt_core::Millis;
 
 /// Milliseconds since 1970 that never run backwards.
@@ -14,11 +15,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// Starts at the wall clock or at `journaled_ms`, whichever is later.
-    pub(crate) fn starting_at(journaled_ms: Millis) -> Self {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
-        let wall_ms = Millis::try_from(wall.as_millis()).unwrap_or(Millis::MAX);
+    pub(crate) fn starting_at(wall_ms: Millis, journaled_ms: Millis) -> Self {
         Self {
             base_ms: wall_ms.max(journaled_ms),
             since: Instant::now(),
@@ -33,4 +30,12 @@ impl Clock {
     pub(crate) fn instant_of(&self, at_ms: Millis) -> Instant {
         self.since + Duration::from_millis(at_ms.saturating_sub(self.base_ms))
     }
+}
+
+/// Milliseconds since 1970 by the system's clock; 0 when that stands before 1970.
+pub(crate) fn wall_ms() -> Millis {
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    Millis::try_from(wall.as_millis()).unwrap_or(Millis::MAX)
 }

@@ -16,6 +16,7 @@
 //! The crate defines the C symbol `sync_file_range` for the whole process, so that sled's flush is a
 //! real fdatasync; build without the feature `honest-sled-sync` where that is not wanted.
 
+pub mod bare;
 mod broker;
 mod clock;
 mod config;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use verteilt_core::{JobId, Ledger, Shard, record};
+use verteilt_core::{JobId, Ledger, Millis, Shard, record};
 
 use crate::clock::Clock;
 use crate::config::BrokerConfig;
@@ -27,19 +27,22 @@ pub(crate) struct Opened {
     pub(crate) clock: Clock,
 }
 
-pub(crate) fn open(config: &BrokerConfig, folder: &Folder) -> Result<Opened, StartError> {
+/// The store and the journal of a data folder, and what the journal held.
+pub(crate) fn open_folder(
+    config: &BrokerConfig,
+    folder: &Folder,
+) -> Result<(Arc<dyn Store>, Box<dyn Journal>, Recovered), Failure> {
     let options = SledOptions {
         cache_bytes: config.store_cache_bytes,
         ..SledOptions::default()
     };
-    let store = SledStore::open(&folder.store(), options).map_err(Failure::from)?;
+    let store = SledStore::open(&folder.store(), options)?;
     let options = JournalOptions {
         segment_bytes: config.segment_bytes,
         ..JournalOptions::default()
     };
-    let (journal, recovered) =
-        FileJournal::open(&folder.journal(), options).map_err(Failure::from)?;
-    assemble(config, Arc::new(store), Box::new(journal), &recovered)
+    let (journal, recovered) = FileJournal::open(&folder.journal(), options)?;
+    Ok((Arc::new(store), Box::new(journal), recovered))
 }
 
 /// Everything but the files: what the store and the journal hold, brought together.
@@ -48,6 +51,7 @@ pub(crate) fn assemble(
     store: Arc<dyn Store>,
     journal: Box<dyn Journal>,
     recovered: &Recovered,
+    wall_ms: Millis,
 ) -> Result<Opened, StartError> {
     let began = Instant::now();
     let (catalog, snapshot) = Catalog::open(store, SHARD).map_err(Failure::from)?;
@@ -72,7 +76,7 @@ pub(crate) fn assemble(
     let mut engine = Engine::new(SHARD, shard, bodies);
     replay(&mut engine, journal.log().as_ref())?;
 
-    let clock = Clock::starting_at(recovered.last_time_ms.max(snapshot.time_ms));
+    let clock = Clock::starting_at(wall_ms, recovered.last_time_ms.max(snapshot.time_ms));
     tracing::info!(
         jobs = engine.shard().jobs_len(),
         lsn = engine.shard().lsn(),

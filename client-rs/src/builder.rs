@@ -8,6 +8,7 @@ use verteilt_protocol::limits::{CLIENT_NAME_BYTES_MAX, ID_BYTES};
 
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::randomness::Randomness;
 use crate::reconnect::Reconnect;
 use crate::transport::{Connector, TcpConnector};
 use crate::url::Address;
@@ -21,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) client_name: String,
     pub(crate) namespace: Option<Name>,
+    pub(crate) random: Arc<Randomness>,
     pub(crate) session: [u8; ID_BYTES],
     pub(crate) producer: [u8; ID_BYTES],
     pub(crate) connect_timeout: Duration,
@@ -38,6 +40,7 @@ pub(crate) struct Config {
 pub struct ClientBuilder {
     url: String,
     connector: Option<Arc<dyn Connector>>,
+    seed: Option<u64>,
     client_name: String,
     namespace: Option<String>,
     connect_timeout: Duration,
@@ -57,6 +60,7 @@ impl Default for ClientBuilder {
                 verteilt_protocol::limits::BROKER_PORT
             ),
             connector: None,
+            seed: None,
             client_name: "verteilt-client".into(),
             namespace: None,
             connect_timeout: Duration::from_secs(5),
@@ -80,6 +84,13 @@ impl ClientBuilder {
     /// Another way to the broker than TCP; the host and port of the url are not used then.
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.connector = Some(Arc::new(connector));
+        self
+    }
+
+    /// Takes ids and jitter from this seed instead of the system, so that a simulated run can be
+    /// repeated. Two clients with one seed are one and the same to a broker: never for real use.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 
@@ -176,12 +187,14 @@ impl ClientBuilder {
                 port: address.port,
             }) as _
         };
+        let random = self.seed.map_or(Randomness::System, Randomness::seeded);
         Ok(Config {
+            session: random_id(&random)?,
+            producer: random_id(&random)?,
+            random: Arc::new(random),
             connector: self.connector.unwrap_or_else(tcp),
             client_name: self.client_name,
             namespace,
-            session: random_id()?,
-            producer: random_id()?,
             connect_timeout: self.connect_timeout,
             connect_wait: self.connect_wait,
             request_timeout: self.request_timeout,
@@ -193,9 +206,9 @@ impl ClientBuilder {
     }
 }
 
-fn random_id() -> Result<[u8; ID_BYTES], ClientError> {
+fn random_id(random: &Randomness) -> Result<[u8; ID_BYTES], ClientError> {
     let mut id = [0; ID_BYTES];
-    getrandom::fill(&mut id).map_err(|error| ClientError::Entropy {
+    random.fill(&mut id).map_err(|error| ClientError::Entropy {
         reason: error.to_string(),
     })?;
     Ok(id)

@@ -61,6 +61,7 @@ mod keep_alive;
 mod lot;
 mod options;
 mod push;
+mod randomness;
 mod reconnect;
 mod settle;
 mod shared;

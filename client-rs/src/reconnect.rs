@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::randomness::Randomness;
+
 /// Waits between attempts to reconnect; see [`crate::ClientBuilder::reconnect`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconnect {
@@ -26,12 +28,14 @@ impl Default for Reconnect {
 }
 
 /// `first` x 2^`attempt` (from 0), at most `max`, of which a random half is taken off.
-pub(crate) fn backoff(first: Duration, max: Duration, attempt: u32) -> Duration {
+pub(crate) fn backoff(
+    first: Duration,
+    max: Duration,
+    attempt: u32,
+    random: &Randomness,
+) -> Duration {
     let full = first.saturating_mul(1 << attempt.min(20)).min(max);
-    // No randomness: no jitter, which is no reason to fail.
-    let random = getrandom::u32().unwrap_or(u32::MAX);
-    let share = f64::from(random) / f64::from(u32::MAX);
-    full.mul_f64(0.5 + 0.5 * share)
+    full.mul_f64(0.5 + 0.5 * random.share())
 }
 
 #[cfg(test)]
@@ -43,7 +47,7 @@ mod tests {
         let (first, max) = (Duration::from_millis(100), Duration::from_secs(10));
         for (attempt, full_ms) in [(0, 100), (1, 200), (3, 800), (7, 10_000), (500, 10_000)] {
             for _ in 0..20 {
-                let delay = backoff(first, max, attempt).as_millis();
+                let delay = backoff(first, max, attempt, &Randomness::System).as_millis();
                 assert!(
                     delay >= full_ms / 2 && delay <= full_ms,
                     "{attempt}: {delay}"

@@ -1,13 +1,14 @@
 //! Acks, nacks, releases and touches under construction: single ones of many callers become one
 //! frame with parallel lists and one answer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use rustc_hash::FxHashMap;
 use verteilt_protocol::{ErrorCode, FrameType, encode, wire};
 
 use crate::completion::Completion;
@@ -45,7 +46,7 @@ impl SettleKind {
 pub(crate) enum Settlement {
     Done,
     /// Done but for these ids, each with its code.
-    Refused(HashMap<u64, u32>),
+    Refused(FxHashMap<u64, u32>),
     Failed(ClientError),
 }
 

@@ -1,12 +1,13 @@
 //! What callers and the driver share: one lock over everything that waits to be sent.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ pub(crate) struct Pending {
     /// Bounded by the permits of `Shared::calls` and by subscriptions.
     pub(crate) commands: VecDeque<Command>,
     /// Leases that are touched without being asked.
-    pub(crate) kept: HashMap<u64, Kept>,
+    pub(crate) kept: FxHashMap<u64, Kept>,
     /// When the driver must look at deadlines and leases here at the latest.
     pub(crate) due: Option<Instant>,
     /// There while the driver sleeps.
@@ -107,7 +108,7 @@ impl Shared {
             pushes: PushQueue::new(),
             settles: SettleQueue::default(),
             commands: VecDeque::new(),
-            kept: HashMap::new(),
+            kept: FxHashMap::default(),
             due: None,
             driver: None,
             driver_wants_pushes: false,

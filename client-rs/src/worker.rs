@@ -1,12 +1,12 @@
 //! A loop that runs a handler on the jobs of a queue.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use rustc_hash::FxHashMap;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -141,7 +141,7 @@ impl Worker {
 struct Running {
     tasks: JoinSet<Outcome>,
     /// Of the tasks that run: at the end of the grace they are released.
-    leases: HashMap<Id, Lease>,
+    leases: FxHashMap<Id, Lease>,
     summary: WorkerSummary,
 }
 
@@ -228,6 +228,7 @@ async fn run_one(
     handling: impl Future<Output = Result<(), String>>,
 ) -> Outcome {
     let result = tokio::select! {
+        biased;
         result = handling => result,
         () = lost.cancelled() => return Outcome::Lost,
     };

@@ -1,10 +1,11 @@
 //! Where each body lies. The core knows ids and lengths only; here is the map from an id to the
 //! bytes: in memory (what was just written or read), in the journal, or in a block of the store.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rustc_hash::FxHashMap;
 use verteilt_core::{BodyRun, CodecError, JobId, Lsn};
 
 use super::batch::{Span as FreshSpan, spans_of};
@@ -89,12 +90,12 @@ pub(crate) struct Bodies {
     spans: VecDeque<Span>,
     /// In the order of ids; all lower than those of the spans.
     blocks: Arc<[BlockMeta]>,
-    block_memory: HashMap<u64, (Vec<Body>, usize)>,
+    block_memory: FxHashMap<u64, (Vec<Body>, usize)>,
     /// What is in memory, oldest first.
     cached: VecDeque<Cached>,
     cached_bytes: usize,
     cached_bytes_max: usize,
-    volatile: HashMap<JobId, Found>,
+    volatile: FxHashMap<JobId, Found>,
 }
 
 impl Bodies {
@@ -105,11 +106,11 @@ impl Bodies {
         Self {
             spans: VecDeque::new(),
             blocks,
-            block_memory: HashMap::new(),
+            block_memory: FxHashMap::default(),
             cached: VecDeque::new(),
             cached_bytes: 0,
             cached_bytes_max: cache_bytes,
-            volatile: HashMap::new(),
+            volatile: FxHashMap::default(),
         }
     }
 

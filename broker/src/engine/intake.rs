@@ -1,8 +1,9 @@
 //! What comes in: messages of the inbox become commands, as many as a batch has room for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use verteilt_core::{Caller, Command, ConnectionId, Lsn, Refusal, SessionId};
 
 use super::inbox::{Inbound, Request};

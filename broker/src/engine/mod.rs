@@ -11,11 +11,13 @@
 //! | `streams.rs` | bodies too large for one frame |
 //! | `run.rs` | the loop that joins the engine to its threads and to connections |
 //! | `intake.rs`, `telling.rs` | its two halves: what comes in, what goes out |
-//! | `threads.rs` | the threads that may block: journal and loader |
+//! | `workers.rs` | the threads that may block, and who may stand in for them |
+//! | `disk_work.rs` | what they do: append to the journal, read bodies |
 //! | `inbox.rs` | what reaches the loop, and the bound on it |
 
 mod batch;
 mod bodies;
+mod disk_work;
 mod failure;
 mod inbox;
 mod intake;
@@ -28,7 +30,7 @@ mod streams;
 mod telling;
 #[cfg(test)]
 mod tests;
-mod threads;
+mod workers;
 
 pub(crate) use bodies::{Bodies, Found, Source};
 pub use failure::Failure;
@@ -36,3 +38,4 @@ pub(crate) use inbox::{EngineHandle, Inbound, Request};
 pub(crate) use run::{EngineParts, run};
 pub(crate) use settings::Settings;
 pub(crate) use step::Engine;
+pub use workers::{Chore, ChoreDone, Workers, Workshop};

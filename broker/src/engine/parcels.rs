@@ -1,8 +1,9 @@
 //! Answers that need bodies. Those of one connection leave in order, so one whose bodies have to
 //! be read holds up the ones behind it; what they need is asked for meanwhile.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use rustc_hash::FxHashMap;
 use verteilt_core::{ConnectionId, Effect, JobId};
 
 use super::bodies::{Bodies, Found, Loaded, Source};
@@ -22,9 +23,9 @@ pub(super) struct Parcel {
 /// All answers that wait for bodies.
 #[derive(Debug, Default)]
 pub(super) struct Parcels {
-    lines: HashMap<ConnectionId, VecDeque<Parcel>>,
+    lines: FxHashMap<ConnectionId, VecDeque<Parcel>>,
     /// What is being read, and for whom.
-    asked: HashMap<Source, Vec<ConnectionId>>,
+    asked: FxHashMap<Source, Vec<ConnectionId>>,
     /// What shall be read next.
     pub(super) wanted: Vec<Source>,
 }

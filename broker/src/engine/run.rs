@@ -3,24 +3,27 @@
 //! One turn: wait for anything; take everything that waits; decide it; hand the batch to the
 //! journal if that is free; tell what has become durable. One wake-up a batch, not one a message.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use verteilt_core::{ConnectionId, Lsn};
 
+use super::disk_work::{self, JournalTask, LoadError, Outcome};
 use super::failure::Failure;
 use super::inbox::{EngineHandle, Inbound};
 use super::parcels::Parcels;
 use super::peer::Peer;
 use super::settings::Settings;
 use super::step::Engine;
-use super::threads::{self, JournalTask, LoadError, Outcome, Worker};
+use super::workers::{Post, Worker, Workers};
 use crate::clock::Clock;
 use crate::convert;
-use crate::follower::{Follower, FollowerReport, FollowerTask};
+use crate::follower::{self, Follower, FollowerReport, FollowerTask};
 use crate::journal::{Journal, JournalLog};
 use crate::meters::Meters;
 use crate::net::Welcome;
@@ -42,6 +45,7 @@ pub(crate) struct EngineParts {
     pub(crate) follower: Follower,
     pub(crate) blocks: BlockReader,
     pub(crate) clock: Clock,
+    pub(crate) workers: Workers,
     pub(crate) settings: Settings,
     pub(crate) welcome: Welcome,
     pub(crate) handle: EngineHandle,
@@ -57,7 +61,7 @@ pub(super) struct Loop {
     pub(super) journal: Worker<JournalTask>,
     pub(super) loader: Worker<Vec<super::Source>>,
     pub(super) follower: Worker<FollowerTask>,
-    pub(super) peers: HashMap<ConnectionId, Peer>,
+    pub(super) peers: FxHashMap<ConnectionId, Peer>,
     pub(super) parcels: Parcels,
     /// Connections that something was gathered for in this turn.
     pub(super) touched: Vec<ConnectionId>,
@@ -105,7 +109,8 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
     let mut inbox = parts.inbox;
     let stop_follower = parts.follower.stop_flag();
     let (journal, follower, blocks) = (parts.journal, parts.follower, parts.blocks);
-    let threads = spawn(journal, follower, blocks, outcome_sender, report_sender)
+    let answers = (outcome_sender, report_sender);
+    let threads = spawn(&parts.workers, journal, follower, blocks, answers)
         .map_err(|_| Failure::ThreadGone("journal"))?;
     let (clock, settings, welcome) = (parts.clock, parts.settings, parts.welcome);
     let mut this = Loop::new(
@@ -129,24 +134,36 @@ type Threads = (
 );
 
 fn spawn(
+    workers: &Workers,
     journal: Box<dyn Journal>,
-    follower: Follower,
+    mut follower: Follower,
     blocks: BlockReader,
-    outcomes: mpsc::Sender<Outcome>,
-    reports: mpsc::Sender<FollowerReport>,
+    (outcomes, reports): (mpsc::Sender<Outcome>, mpsc::Sender<FollowerReport>),
 ) -> std::io::Result<Threads> {
     let log = journal.log();
-    let sender = outcomes.clone();
-    let journal = Worker::spawn("verteilt-journal", 2, move |tasks| {
-        threads::journal(journal, &tasks, &sender);
-    })?;
-    let shared = Arc::clone(&log);
-    let loader = Worker::spawn("verteilt-loader", 2, move |tasks| {
-        threads::load(&shared, &blocks, &tasks, &outcomes);
-    })?;
-    let follower = Worker::spawn("verteilt-follower", 4, move |tasks| {
-        follower.follow(&tasks, &reports);
-    })?;
+    let post = |name, waiting, begin| Post {
+        name,
+        waiting,
+        begin,
+    };
+    let journal = Worker::spawn(
+        workers,
+        post("journal", 2, || {}),
+        outcomes.clone(),
+        disk_work::journal(journal),
+    )?;
+    let loader = Worker::spawn(
+        workers,
+        post("loader", 2, || {}),
+        outcomes,
+        disk_work::load(Arc::clone(&log), blocks),
+    )?;
+    let follower = Worker::spawn(
+        workers,
+        post("follower", 4, follower::step_back),
+        reports,
+        move |task| follower.work(&task),
+    )?;
     Ok((log, journal, loader, follower))
 }
 
@@ -170,7 +187,7 @@ impl Loop {
             journal,
             loader,
             follower,
-            peers: HashMap::new(),
+            peers: FxHashMap::default(),
             parcels: Parcels::default(),
             touched: Vec::new(),
             backlog: VecDeque::new(),
@@ -204,7 +221,7 @@ impl Loop {
         let timer = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(timer);
         loop {
-            let deadline = tokio::time::Instant::from_std(self.next_wake());
+            let deadline = self.next_wake();
             if timer.deadline() != deadline {
                 timer.as_mut().reset(deadline);
             }

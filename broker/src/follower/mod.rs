@@ -17,11 +17,9 @@ mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use tokio::sync::mpsc;
 use verteilt_core::{Event, EventReader, JobId, Ledger, Lsn, Millis, record};
 
 use self::blocks::Births;
@@ -118,29 +116,19 @@ impl Follower {
         Arc::clone(&self.stop)
     }
 
-    /// Works until the tasks end or something fails.
-    pub(crate) fn follow(
-        mut self,
-        tasks: &Receiver<FollowerTask>,
-        reports: &mpsc::Sender<FollowerReport>,
-    ) {
-        step_back();
-        while let Ok(task) = tasks.recv() {
-            let report = match task {
-                FollowerTask::Checkpoint => self.checkpoint().map(|()| self.written()),
-                FollowerTask::Trim(lsn) => {
-                    let trimmed = self.log.trim(self.shard, lsn).map_err(Failure::from);
-                    trimmed.map(|()| FollowerReport::Trimmed { lsn })
-                }
-            };
-            if self.stop.load(Ordering::Relaxed) {
-                return;
+    /// Does one task. `None` when it was told to stop meanwhile.
+    pub(crate) fn work(&mut self, task: &FollowerTask) -> Option<FollowerReport> {
+        let report = match task {
+            FollowerTask::Checkpoint => self.checkpoint().map(|()| self.written()),
+            FollowerTask::Trim(lsn) => {
+                let trimmed = self.log.trim(self.shard, *lsn).map_err(Failure::from);
+                trimmed.map(|()| FollowerReport::Trimmed { lsn: *lsn })
             }
-            let report = report.unwrap_or_else(FollowerReport::Failed);
-            if reports.blocking_send(report).is_err() {
-                return;
-            }
+        };
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
         }
+        Some(report.unwrap_or_else(FollowerReport::Failed))
     }
 
     /// What the last checkpoint left.
@@ -240,7 +228,7 @@ fn bodies_of(event: &Event) -> Option<(JobId, JobId)> {
 }
 
 /// The follower takes the time that nobody else needs.
-fn step_back() {
+pub(crate) fn step_back() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), 10) {
         tracing::debug!(%error, "the follower runs at normal priority");

@@ -69,6 +69,7 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Send>(gate: Arc<Gate>, tra
     let (mut read_done, mut write_done) = (false, false);
     while !(read_done && write_done) {
         tokio::select! {
+            biased;
             () = &mut read, if !read_done => read_done = true,
             () = &mut writer, if !write_done => {
                 write_done = true;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use verteilt_protocol::{ErrorCode, FrameType, encode};
 
-use super::connection::{Gate, serve};
+use crate::bare::Door;
 
 /// After the system refused a connection (no descriptors left, say), wait before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -21,7 +21,7 @@ const REFUSAL_DEADLINE: Duration = Duration::from_secs(1);
 /// Accepts until cancelled. Every connection is a task of the tracker.
 pub(crate) async fn listen(
     listener: TcpListener,
-    gate: Arc<Gate>,
+    door: Door,
     connections_max: usize,
     tracker: TaskTracker,
     cancel: CancellationToken,
@@ -50,9 +50,9 @@ pub(crate) async fn listen(
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         connections.increment(1.0);
-        let (gate, connections) = (Arc::clone(&gate), connections.clone());
+        let (door, connections) = (door.clone(), connections.clone());
         tracker.spawn(async move {
-            serve(gate, stream).await;
+            door.serve(stream).await;
             connections.decrement(1.0);
             drop(slot);
         });

@@ -12,7 +12,7 @@ mod handshake;
 mod listener;
 mod outbox;
 
-pub(crate) use connection::Gate;
+pub(crate) use connection::{Gate, serve};
 pub(crate) use handshake::Welcome;
 pub(crate) use listener::listen;
 pub(crate) use outbox::OUTBOX_HIGH_BYTES;

@@ -1,10 +1,10 @@
 //! What the broker says, frame by frame.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 use verteilt_protocol::{ErrorCode, Frame, FrameType, wire};
 
@@ -214,7 +214,7 @@ impl Driver {
         if lost.is_empty() {
             return Ok(());
         }
-        let gone: HashSet<_> = lost.iter().copied().collect();
+        let gone: FxHashSet<_> = lost.iter().copied().collect();
         let mut pending = self.shared.pending.lock();
         pending
             .kept

@@ -1,8 +1,9 @@
 //! Calls until they are answered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 use verteilt_protocol::FrameType;
 
@@ -17,7 +18,7 @@ use crate::options::milliseconds;
 pub(super) struct CallLedger {
     queue: VecDeque<Call>,
     /// By correlation.
-    sent: HashMap<u64, Call>,
+    sent: FxHashMap<u64, Call>,
     request_timeout: Duration,
     /// No deadline is before this.
     due: Option<Instant>,

@@ -1,9 +1,9 @@
 //! Jobs on their way in: to their subscription or reserve, large bodies put together first.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::time::Instant;
 use verteilt_protocol::{split_payload, wire};
 
@@ -20,7 +20,7 @@ pub(super) struct Assembly {
     pub(super) correlation: u64,
     pub(super) message: wire::Deliver,
     pub(super) payload: Bytes,
-    parts: HashMap<u64, Part>,
+    parts: FxHashMap<u64, Part>,
     lost: Vec<u64>,
 }
 
@@ -41,12 +41,12 @@ pub(super) struct Delivered {
 
 /// See the module.
 pub(super) struct Deliveries {
-    subscriptions: HashMap<u64, Arc<Inbox>>,
+    subscriptions: FxHashMap<u64, Arc<Inbox>>,
     /// By token.
-    lots: HashMap<u64, Weak<Lot>>,
+    lots: FxHashMap<u64, Weak<Lot>>,
     lots_swept_at: usize,
     /// By token.
-    assemblies: HashMap<u64, Assembly>,
+    assemblies: FxHashMap<u64, Assembly>,
     /// Subscriptions that the broker asked to come again with.
     again: Vec<(Instant, u64)>,
 }
@@ -54,10 +54,10 @@ pub(super) struct Deliveries {
 impl Deliveries {
     pub(super) fn new() -> Self {
         Self {
-            subscriptions: HashMap::new(),
-            lots: HashMap::new(),
+            subscriptions: FxHashMap::default(),
+            lots: FxHashMap::default(),
             lots_swept_at: LOTS_SWEPT_AT,
-            assemblies: HashMap::new(),
+            assemblies: FxHashMap::default(),
             again: Vec::new(),
         }
     }
@@ -131,7 +131,7 @@ impl Deliveries {
             ));
         }
         let slices = split_payload(&payload, &message.header_lengths, &message.body_lengths)?;
-        let mut parts = HashMap::new();
+        let mut parts = FxHashMap::default();
         for (index, job) in slices.enumerate() {
             let to_come = message.lengths_to_come[index];
             if to_come == 0 {
@@ -223,7 +223,7 @@ impl Deliveries {
     /// Leases that have ended. Gives the frames that are complete without them.
     pub(super) fn lost(&mut self, leases: &[(u64, u64)]) -> Vec<Delivered> {
         let mut complete = Vec::new();
-        let mut touched = HashSet::new();
+        let mut touched = FxHashSet::default();
         for (id, token) in leases {
             if let Some(lot) = self.lots.get(token).and_then(Weak::upgrade) {
                 lot.mark_id_lost(*id);

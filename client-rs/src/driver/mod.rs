@@ -79,7 +79,7 @@ impl Driver {
     ) -> Self {
         Self {
             pushes: PushLedger::new(Arc::clone(&shared)),
-            settles: SettleLedger::default(),
+            settles: SettleLedger::new(Arc::clone(&shared.config.random)),
             calls: CallLedger::new(shared.config.request_timeout),
             deliveries: Deliveries::new(),
             timer: Timer::default(),
@@ -127,7 +127,12 @@ impl Driver {
                 return end;
             }
             let policy = &shared.config.reconnect;
-            let delay = backoff(policy.delay_first, policy.delay_max, attempt);
+            let delay = backoff(
+                policy.delay_first,
+                policy.delay_max,
+                attempt,
+                &shared.config.random,
+            );
             attempt = attempt.saturating_add(1);
             tracing::debug!(%reason, attempt, ?delay, "connecting again");
             shared.tell(ConnectionEvent::Reconnecting { attempt, delay });

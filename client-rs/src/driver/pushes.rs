@@ -86,6 +86,11 @@ impl PushLedger {
         }
     }
 
+    fn wait(&self, refusals: u32) -> Duration {
+        let random = &self.shared.config.random;
+        backoff(RETRY_DELAY_FIRST, RETRY_DELAY_MAX, refusals, random)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.unanswered.is_empty()
     }
@@ -342,7 +347,7 @@ impl PushLedger {
             ClientError::Refused { retry_after, .. } => *retry_after,
             _ => Duration::ZERO,
         };
-        let delay = backoff(RETRY_DELAY_FIRST, RETRY_DELAY_MAX, frame.refusals).max(advice);
+        let delay = self.wait(frame.refusals).max(advice);
         tracing::debug!(%error, ?delay, "a push is tried again");
         frame.refusals += 1;
         // What is full for one is full for all, and their order stays.

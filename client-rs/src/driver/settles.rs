@@ -1,14 +1,16 @@
 //! Settle frames until they are answered.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 use verteilt_protocol::{ErrorCode, wire};
 
 use super::writer::Outbox;
 use crate::error::ClientError;
+use crate::randomness::Randomness;
 use crate::reconnect::backoff;
 use crate::settle::{SettleBatch, SettleCompletion, SettleKind, Settlement};
 
@@ -16,8 +18,8 @@ const RETRY_DELAY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// See the module.
-#[derive(Default)]
 pub(super) struct SettleLedger {
+    random: Arc<Randomness>,
     queue: VecDeque<SettleBatch>,
     /// By correlation.
     sent: VecDeque<(u64, SettleBatch)>,
@@ -30,6 +32,16 @@ pub(super) struct SettleLedger {
 pub(super) type LostLeases = Vec<(u64, u64)>;
 
 impl SettleLedger {
+    pub(super) fn new(random: Arc<Randomness>) -> Self {
+        Self {
+            random,
+            queue: VecDeque::new(),
+            sent: VecDeque::new(),
+            hold_until: None,
+            keeping: None,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.sent.is_empty()
     }
@@ -117,7 +129,7 @@ impl SettleLedger {
         let Some(batch) = self.take_sent(correlation) else {
             return Ok(Vec::new());
         };
-        let refused: HashMap<u64, u32> = settled
+        let refused: FxHashMap<u64, u32> = settled
             .refused_ids
             .iter()
             .copied()
@@ -139,7 +151,12 @@ impl SettleLedger {
             batch.completion.complete(Settlement::Failed(error.clone()));
             return true;
         }
-        let delay = backoff(RETRY_DELAY_FIRST, RETRY_DELAY_MAX, batch.refusals);
+        let delay = backoff(
+            RETRY_DELAY_FIRST,
+            RETRY_DELAY_MAX,
+            batch.refusals,
+            &self.random,
+        );
         batch.refusals += 1;
         self.hold_until = Some(Instant::now() + delay);
         self.queue.push_front(batch);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use verteilt_core::{ConnectionId, QueueName, SessionId};
 
+use crate::clock::wall_ms;
 use crate::config::BrokerConfig;
 use crate::journal::{MemoryDisk, MemoryJournal};
 use crate::recovery::{Opened, assemble};
@@ -41,7 +42,14 @@ impl Memory {
     fn open(&self) -> Opened {
         let (journal, recovered) = MemoryJournal::open(&self.disk);
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
-        assemble(&self.config, store, Box::new(journal), &recovered).unwrap()
+        assemble(
+            &self.config,
+            store,
+            Box::new(journal),
+            &recovered,
+            wall_ms(),
+        )
+        .unwrap()
     }
 
     /// The store crashes: of what was not flushed, the dice decide what stays.

@@ -11,7 +11,7 @@ use verteilt_core::{
 };
 
 use super::{ME, Memory, SESSION, queue};
-use crate::engine::threads::read;
+use crate::engine::disk_work::read;
 use crate::follower::FollowerReport;
 use crate::journal::{Batch, Crash};
 use crate::recovery::Opened;

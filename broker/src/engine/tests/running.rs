@@ -8,7 +8,7 @@ use verteilt_core::{Command, JobOptions, Lengths, Push};
 use verteilt_protocol::{Frame, FrameType, decode, wire};
 
 use super::*;
-use crate::engine::{EngineHandle, EngineParts, Failure, Inbound, Request, run};
+use crate::engine::{EngineHandle, EngineParts, Failure, Inbound, Request, Workers, run};
 use crate::net::{Outbox, Welcome};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,6 +36,7 @@ impl Running {
             follower: opened.follower,
             blocks: opened.blocks,
             clock: opened.clock,
+            workers: Workers::Threads,
             settings: memory.config.settings(),
             welcome,
             handle: handle.clone(),

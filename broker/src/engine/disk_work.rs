@@ -1,0 +1,91 @@
+//! Work that may block on the disk: appending to the journal and reading bodies.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use verteilt_core::BodyRun;
+
+use super::bodies::{Loaded, Source};
+use crate::journal::{Batch, Journal, JournalError, JournalLog, Place};
+use crate::store::{BlockReader, StoreError};
+
+/// What these workers say to the loop.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Appended(Place),
+    Sealed,
+    JournalFailed(JournalError),
+    Loaded(Vec<(Source, Result<Loaded, LoadError>)>),
+}
+
+/// Why a body could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    /// It has been moved since the source was looked up; look again.
+    #[error("moved by a checkpoint")]
+    Moved,
+    #[error(transparent)]
+    Journal(JournalError),
+    #[error(transparent)]
+    Store(StoreError),
+    #[error("the bytes at {0:?} are not what was written there")]
+    Damaged(Place),
+    #[error("a journal piece cannot be decoded: {0}")]
+    Codec(verteilt_core::CodecError),
+}
+
+#[derive(Debug)]
+pub(super) enum JournalTask {
+    Append(Batch),
+    Seal,
+}
+
+/// Does the journal's tasks. After a failure it does nothing but say so.
+pub(super) fn journal(mut journal: Box<dyn Journal>) -> impl FnMut(JournalTask) -> Option<Outcome> {
+    move |task| {
+        let outcome = match task {
+            JournalTask::Append(batch) => journal.append(&batch).map(Outcome::Appended),
+            JournalTask::Seal => journal.seal().map(|()| Outcome::Sealed),
+        };
+        Some(outcome.unwrap_or_else(Outcome::JournalFailed))
+    }
+}
+
+/// Reads bodies.
+pub(super) fn load(
+    log: Arc<dyn JournalLog>,
+    blocks: BlockReader,
+) -> impl FnMut(Vec<Source>) -> Option<Outcome> {
+    move |sources| {
+        let read = |source| (source, read(log.as_ref(), &blocks, source));
+        Some(Outcome::Loaded(sources.into_iter().map(read).collect()))
+    }
+}
+
+pub(super) fn read(
+    log: &dyn JournalLog,
+    blocks: &BlockReader,
+    source: Source,
+) -> Result<Loaded, LoadError> {
+    match source {
+        Source::Journal {
+            place, checksum, ..
+        } => {
+            let bytes: Bytes = log.read(place).map_err(|error| match error {
+                JournalError::Trimmed { .. } => LoadError::Moved,
+                other => LoadError::Journal(other),
+            })?;
+            if crc32c::crc32c(&bytes) != checksum {
+                return Err(LoadError::Damaged(place));
+            }
+            let runs = BodyRun::scan(&bytes).map_err(LoadError::Codec)?;
+            Ok(Loaded::Journal(bytes, runs))
+        }
+        Source::Block { number, parts } => match blocks.read_block(number, parts) {
+            Ok(bodies) => Ok(Loaded::Block(bodies)),
+            // A block goes when its jobs are done or moved; whoever needs it looks it up again.
+            Err(StoreError::Dropped { .. }) => Err(LoadError::Moved),
+            Err(error) => Err(LoadError::Store(error)),
+        },
+    }
+}
