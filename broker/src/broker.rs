@@ -12,10 +12,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::bare::{BareBroker, Door, Ground};
-use crate::clock;
+use crate::bare::{BareBroker, Door};
 use crate::config::BrokerConfig;
-use crate::engine::{Failure, Workers};
+use crate::engine::Failure;
 use crate::error::StartError;
 use crate::folder::Folder;
 use crate::net::listen;
@@ -61,6 +60,10 @@ impl Broker {
     ///
     /// # Errors
     /// [`StartError`]; nothing runs then, and nothing was changed that recovery would not change.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a broker owns what it was told"
+    )]
     pub fn start(config: BrokerConfig) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         let folder = Folder::open(&config.data)?;
@@ -73,15 +76,7 @@ impl Broker {
             address: config.listen,
             source,
         })?;
-        let (store, journal, recovered) = recovery::open_folder(&config, &folder)?;
-        let ground = Ground {
-            store,
-            journal,
-            recovered,
-            broker_id: folder.id,
-            wall_ms: clock::wall_ms(),
-            workers: Workers::Threads,
-        };
+        let ground = recovery::ground(&config, &folder)?;
         let bare = BareBroker::open(&config, ground)?;
         let door = bare.door();
         let state = Arc::new(watch::Sender::new(State::Running));

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use verteilt_core::{JobId, Ledger, Millis, Shard, record};
 
-use crate::clock::Clock;
+use crate::bare::Ground;
+use crate::clock::{Clock, wall_ms};
 use crate::config::BrokerConfig;
-use crate::engine::{Bodies, Engine, Failure};
+use crate::engine::{Bodies, Engine, Failure, Workers};
 use crate::error::StartError;
 use crate::folder::Folder;
 use crate::follower::Follower;
@@ -27,11 +28,8 @@ pub(crate) struct Opened {
     pub(crate) clock: Clock,
 }
 
-/// The store and the journal of a data folder, and what the journal held.
-pub(crate) fn open_folder(
-    config: &BrokerConfig,
-    folder: &Folder,
-) -> Result<(Arc<dyn Store>, Box<dyn Journal>, Recovered), Failure> {
+/// What a broker on this data folder stands on.
+pub(crate) fn ground(config: &BrokerConfig, folder: &Folder) -> Result<Ground, Failure> {
     let options = SledOptions {
         cache_bytes: config.store_cache_bytes,
         ..SledOptions::default()
@@ -42,7 +40,14 @@ pub(crate) fn open_folder(
         ..JournalOptions::default()
     };
     let (journal, recovered) = FileJournal::open(&folder.journal(), options)?;
-    Ok((Arc::new(store), Box::new(journal), recovered))
+    Ok(Ground {
+        store: Arc::new(store),
+        journal: Box::new(journal),
+        recovered,
+        broker_id: folder.id,
+        wall_ms: wall_ms(),
+        workers: Workers::Threads,
+    })
 }
 
 /// Everything but the files: what the store and the journal hold, brought together.
