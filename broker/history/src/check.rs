@@ -3,7 +3,7 @@
 use crate::facts::{Call, End, Facts, Fate, SettleKind, Track};
 use crate::report::Counts;
 use crate::rules::{self, Findings};
-use crate::{Event, History, Options, Report, Verdict};
+use crate::{Event, History, Options, Past, Report, Verdict};
 
 /// Decides whether the promises were kept in a history.
 ///
@@ -11,13 +11,26 @@ use crate::{Event, History, Options, Report, Verdict};
 /// for the same taker, and memory in proportion to the history.
 #[must_use]
 pub fn check(history: &History, options: &Options) -> Report {
-    let facts = match Facts::gather(history, options) {
+    check_section(history, options, &mut Past::default())
+}
+
+/// As [`check`], for one section of a history that is too long to be kept. Line numbers are those of
+/// the section.
+///
+/// A section begins where the one before it ended: where a [`Event::Drained`] found every queue empty,
+/// apart from dead jobs, no operation was open, and no delivery was on its way. What came to its end
+/// there is kept in `past`, by its id alone, and must not come back in a later section.
+#[must_use]
+pub fn check_section(history: &History, options: &Options, past: &mut Past) -> Report {
+    let before = past.clone();
+    let facts = match Facts::gather(history, options, &before) {
         Ok(facts) => facts,
         Err(contradictions) => return malformed(history, contradictions),
     };
     let mut findings = Findings::new(options.described_max);
     rules::check_all(&facts, &mut findings);
     let (checks, broken, violations) = findings.into_parts();
+    past.add(&facts);
     Report {
         verdict: if broken.iter().all(|count| *count == 0) {
             Verdict::Holds

@@ -13,7 +13,7 @@ pub(crate) use jobs::{Lease, Lost, Origin, Settle, SettleKind, Track};
 pub(crate) use pushes::{Answer, Fate, Submission};
 pub(crate) use world::World;
 
-use crate::{Durability, History, Options};
+use crate::{Durability, History, Options, Past};
 
 /// A place in the history; places compare in the order of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +28,8 @@ pub(crate) struct At {
 pub(crate) struct Facts<'h> {
     pub(crate) history: &'h History,
     pub(crate) options: &'h Options,
+    /// What the sections before this one have left behind.
+    pub(crate) past: &'h Past,
     pub(crate) world: World<'h>,
     pub(crate) calls: Vec<Call<'h>>,
     pub(crate) pushes: Vec<Submission<'h>>,
@@ -40,14 +42,16 @@ impl<'h> Facts<'h> {
     pub(crate) fn gather(
         history: &'h History,
         options: &'h Options,
+        past: &'h Past,
     ) -> Result<Self, Vec<(usize, String)>> {
         let world = World::gather(history, options);
         let calls = calls::gather(history, options, &world)?;
         let pushes = pushes::gather(&calls);
-        let jobs = jobs::gather(history, &calls, &pushes);
+        let jobs = jobs::gather(history, &calls, &pushes, past);
         Ok(Self {
             history,
             options,
+            past,
             world,
             calls,
             pushes,
@@ -61,6 +65,12 @@ impl<'h> Facts<'h> {
             .origin
             .filter(|origin| origin.sure)
             .map(|origin| &self.pushes[origin.push])
+    }
+
+    /// Which of the two kinds of ids and tokens a job has; told only where its push was answered.
+    pub(crate) fn kind_of(&self, track: &Track<'_>) -> Option<Durability> {
+        let push = self.push_of(track)?;
+        (!push.answers.is_empty()).then(|| push.durability())
     }
 
     /// Whether a job was certainly on the disk, so that no restart may end it.

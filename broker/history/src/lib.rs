@@ -4,7 +4,8 @@
 //! A [`History`] is a list of [`Record`]s in the order of real time: operations as they begin and
 //! end, deliveries as they are seen, and what was done to the broker meanwhile. A [`Recorder`]
 //! collects one inside a test; a file of JSON lines holds one between programs. [`check`] reads it
-//! and returns a [`Report`].
+//! and returns a [`Report`]. A history that is too long for that is cut into sections, each of which
+//! ends with all queues empty: [`check_section`] reads one after the other.
 //!
 //! ```
 //! use verteilt_history::{Body, Event, Operation, Options, Push, Pushed, Recorder, check};
@@ -31,7 +32,9 @@ mod body;
 mod check;
 mod facts;
 mod history;
+mod ids;
 mod options;
+mod past;
 mod record;
 mod recorder;
 mod report;
@@ -39,9 +42,10 @@ mod rule;
 mod rules;
 
 pub use body::Body;
-pub use check::check;
+pub use check::{check, check_section};
 pub use history::{History, ReadError};
 pub use options::Options;
+pub use past::Past;
 pub use record::{
     Delivered, Durability, Event, Operation, Producer, Push, Pushed, QueueEnd, Record,
 };

@@ -87,13 +87,20 @@ impl Recorder {
         append(&mut self.lock(), at_ms, event);
     }
 
+    /// How many records there are so far.
+    #[must_use]
+    pub fn recorded(&self) -> usize {
+        self.lock().len()
+    }
+
     /// A copy of what was recorded so far.
     #[must_use]
     pub fn history(&self) -> History {
         History::from(self.lock().clone())
     }
 
-    /// What was recorded; the recorder is empty after it.
+    /// What was recorded; the recorder is empty after it, and its clock and the numbers of its
+    /// operations go on.
     #[must_use]
     pub fn finish(&self) -> History {
         History::from(std::mem::take(&mut *self.lock()))

@@ -1,13 +1,15 @@
 //! What the checker found.
 
 use std::fmt;
+use std::ops::AddAssign;
 
 use crate::Rule;
 
 /// The result in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// No promise was broken, as far as this history can tell.
+    #[default]
     Holds,
     /// At least one promise was certainly broken.
     Broken,
@@ -61,8 +63,8 @@ pub struct Counts {
     pub stops: u64,
 }
 
-/// What the checker found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the checker found. The default is that of no history at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// In one word.
     pub verdict: Verdict,
@@ -93,6 +95,39 @@ impl Report {
     #[must_use]
     pub fn broken(&self, rule: Rule) -> u64 {
         self.broken[rule.index()]
+    }
+}
+
+/// The next section of the same history. Line numbers stay those of their sections.
+impl AddAssign for Report {
+    fn add_assign(&mut self, next: Self) {
+        self.verdict = self.verdict.max(next.verdict);
+        self.counts += next.counts;
+        self.violations.extend(next.violations);
+        self.contradictions.extend(next.contradictions);
+        for index in 0..Rule::ALL.len() {
+            self.checks[index] += next.checks[index];
+            self.broken[index] += next.broken[index];
+        }
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.records += more.records;
+        self.pushes_acknowledged += more.pushes_acknowledged;
+        self.pushes_unknown += more.pushes_unknown;
+        self.pushes_refused += more.pushes_refused;
+        self.deliveries += more.deliveries;
+        self.redeliveries += more.redeliveries;
+        self.acks += more.acks;
+        self.acks_unknown += more.acks_unknown;
+        self.nacks += more.nacks;
+        self.releases += more.releases;
+        self.settles_refused += more.settles_refused;
+        self.disconnects += more.disconnects;
+        self.kills += more.kills;
+        self.stops += more.stops;
     }
 }
 

@@ -10,6 +10,7 @@ mod once;
 mod order;
 mod origin;
 mod overlap;
+mod past;
 mod stale;
 mod time;
 mod tokens;
@@ -33,6 +34,7 @@ pub(crate) fn check_all(facts: &Facts<'_>, findings: &mut Findings) {
     once::check(facts, findings);
     order::check(facts, findings);
     drain::check(facts, findings);
+    past::check(facts, findings);
     for job in &facts.jobs {
         overlap::check(facts, job, findings);
         stale::check(facts, job, findings);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::{At, Call, End, Fate, Submission};
-use crate::{Body, Delivered, Event, History, Operation};
+use crate::{Body, Delivered, Event, History, Operation, Past};
 
 /// One job.
 #[derive(Debug)]
@@ -107,6 +107,7 @@ pub(super) fn gather<'h>(
     history: &'h History,
     calls: &[Call<'h>],
     pushes: &[Submission<'h>],
+    past: &Past,
 ) -> Vec<Track<'h>> {
     let mut jobs = BTreeMap::new();
     name_known(pushes, &mut jobs);
@@ -136,7 +137,7 @@ pub(super) fn gather<'h>(
     for job in &mut jobs {
         job.leases.sort_by_key(|lease| (lease.seen.token, lease.at));
     }
-    name_unknown(pushes, &mut jobs);
+    name_unknown(pushes, &mut jobs, past);
     jobs
 }
 
@@ -165,8 +166,8 @@ fn name_known(pushes: &[Submission<'_>], jobs: &mut BTreeMap<u64, Track<'_>>) {
 }
 
 /// Jobs that nobody acknowledged come from a push whose outcome nobody knows: each of them can
-/// have brought one job for each of its bodies.
-fn name_unknown(pushes: &[Submission<'_>], jobs: &mut [Track<'_>]) {
+/// have brought one job for each of its bodies, but none that an earlier section had.
+fn name_unknown(pushes: &[Submission<'_>], jobs: &mut [Track<'_>], past: &Past) {
     let mut open: HashMap<(&str, Body), VecDeque<Origin>> = HashMap::new();
     for (push, submission) in pushes.iter().enumerate() {
         if submission.fate != Fate::Unknown {
@@ -184,7 +185,7 @@ fn name_unknown(pushes: &[Submission<'_>], jobs: &mut [Track<'_>]) {
         }
     }
     let nameless = jobs.iter_mut().filter(|job| job.origin.is_none());
-    for job in nameless {
+    for job in nameless.filter(|job| !past.had_job(job.id)) {
         let first = job.leases.iter().min_by_key(|lease| lease.at);
         let key = first.map(|lease| (lease.seen.queue.as_str(), lease.seen.body));
         let same = key.and_then(|key| open.get_mut(&key));

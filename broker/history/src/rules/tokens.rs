@@ -46,8 +46,8 @@ fn reused(facts: &Facts<'_>, first: &Lease<'_>, lease: &Lease<'_>, findings: &mu
 fn grow(facts: &Facts<'_>, findings: &mut Findings) {
     let mut queues: HashMap<(&str, Durability), Vec<&Lease<'_>>> = HashMap::new();
     for job in &facts.jobs {
-        if let Some(push) = facts.push_of(job).filter(|push| !push.answers.is_empty()) {
-            let key = (push.what.queue.as_str(), push.durability());
+        if let (Some(push), Some(kind)) = (facts.push_of(job), facts.kind_of(job)) {
+            let key = (push.what.queue.as_str(), kind);
             queues.entry(key).or_default().extend(&job.leases);
         }
     }

@@ -51,7 +51,7 @@ fn any_delivery<'v>(
 }
 
 /// The next run of a job, under a token just above that of the one before.
-fn next_run(before: &Delivered, client: u32) -> Delivered {
+pub(crate) fn next_run(before: &Delivered, client: u32) -> Delivered {
     Delivered {
         client,
         token: before.token + 1,

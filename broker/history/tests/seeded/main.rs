@@ -4,6 +4,7 @@
 mod faults;
 mod model;
 mod random;
+mod sections;
 mod view;
 mod world;
 
