@@ -248,6 +248,8 @@ impl Loop {
             self.decide();
             self.submit()?;
             self.tell()?;
+            // What the next part of a large body needs shows only when it is told.
+            self.load()?;
             self.count();
             if self.handle.is_stopped() {
                 self.stopping = Some(Instant::now());
@@ -273,6 +275,18 @@ impl Loop {
                 self.give_journal(JournalTask::Seal)?;
             }
         }
+        self.load()?;
+        if self.wants_checkpoint() {
+            self.checkpoint.running = true;
+            if !self.follower.give(FollowerTask::Checkpoint) {
+                return Err(Failure::ThreadGone("follower"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the bodies read that somebody waits for.
+    fn load(&mut self) -> Result<(), Failure> {
         while self.loading < LOADS_MAX && !self.parcels.wanted.is_empty() {
             self.loading += 1;
             let count = self.parcels.wanted.len().min(LOAD_SOURCES_MAX);
@@ -281,12 +295,6 @@ impl Loop {
                 .give(self.parcels.wanted.drain(..count).collect())
             {
                 return Err(Failure::ThreadGone("loader"));
-            }
-        }
-        if self.wants_checkpoint() {
-            self.checkpoint.running = true;
-            if !self.follower.give(FollowerTask::Checkpoint) {
-                return Err(Failure::ThreadGone("follower"));
             }
         }
         Ok(())

@@ -1,9 +1,11 @@
 //! Bodies larger than a frame.
 
+use std::time::Instant;
+
 use verteilt_protocol::limits::{BODY_BYTES_MAX, PART_BYTES};
 use verteilt_protocol::{ErrorCode, FrameType, wire};
 
-use crate::house::House;
+use crate::house::{House, PATIENCE};
 use crate::job::body;
 use crate::peer::{Peer, push_of, subscribe};
 
@@ -224,4 +226,32 @@ fn large_bodies_of_several_jobs_go_out_to_several_workers() {
         }
     }
     assert_eq!(seen, 7);
+}
+
+/// Each part has to be read when its turn comes, because the cache holds one at a time. Nothing else
+/// happens on this broker that would wake it.
+#[test]
+fn parts_that_have_to_be_read_do_not_wait_for_one_another() {
+    let mut house = House::with(|config| config.cache_bytes = 1);
+    let mut peer = house.peer();
+    let bytes = body(9, 60_000);
+    let pieces: Vec<&[u8]> = bytes.chunks(1_000).collect();
+    let (last, first) = pieces.split_last().unwrap();
+    for (index, piece) in first.iter().enumerate() {
+        let correlation = peer.send(FrameType::PushPart, &part(1, index as u32), piece);
+        peer.ok(correlation);
+    }
+    let push = wire::Push {
+        upload: 1,
+        upload_parts: first.len() as u32,
+        ..push_of("q", &[last])
+    };
+    peer.push_frame(&push, last);
+    house.restart();
+    let mut peer = house.peer();
+    let began = Instant::now();
+    let jobs = peer.reserve("q", 1, 5_000);
+    assert!(jobs[0].body == bytes);
+    // A second each, if every part waited for the tick of an idle broker.
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 }
