@@ -29,7 +29,7 @@ pub struct Ground {
     pub recovered: Recovered,
     /// Names the data; the same as long as the data is.
     pub broker_id: [u8; 16],
-    /// The wall clock at the start, in milliseconds since 1970.
+    /// The wall clock when it is opened, in milliseconds since 1970.
     pub wall_ms: u64,
     /// Who does the work that may block.
     pub workers: Workers,

@@ -14,11 +14,12 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Starts at the wall clock or at `journaled_ms`, whichever is later.
-    pub(crate) fn starting_at(wall_ms: Millis, journaled_ms: Millis) -> Self {
+    /// Showed the wall clock or `journaled_ms`, whichever is later, at `since`: the moment at which
+    /// the wall clock was read. A recovery that lies behind it is in the time that has passed.
+    pub(crate) fn starting_at(wall_ms: Millis, journaled_ms: Millis, since: Instant) -> Self {
         Self {
             base_ms: wall_ms.max(journaled_ms),
-            since: Instant::now(),
+            since,
         }
     }
 
@@ -38,4 +39,20 @@ pub(crate) fn wall_ms() -> Millis {
         .duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
     Millis::try_from(wall.as_millis()).unwrap_or(Millis::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_recovery_has_passed() {
+        let recovery = Duration::from_secs(5);
+        let since = Instant::now().checked_sub(recovery).unwrap();
+        let clock = Clock::starting_at(1_000, 0, since);
+        assert!(clock.now_ms() >= 6_000, "{}", clock.now_ms());
+        assert_eq!(clock.instant_of(6_000), since + recovery);
+        let ahead = Clock::starting_at(1_000, 9_000, since);
+        assert!(ahead.now_ms() >= 9_000, "it never runs backwards");
+    }
 }

@@ -2,8 +2,8 @@
 //! behind it.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use tokio::time::Instant;
 use verteilt_core::{JobId, Ledger, Millis, Shard, record};
 
 use crate::bare::Ground;
@@ -50,7 +50,8 @@ pub(crate) fn ground(config: &BrokerConfig, folder: &Folder) -> Result<Ground, F
     })
 }
 
-/// Everything but the files: what the store and the journal hold, brought together.
+/// Everything but the files: what the store and the journal hold, brought together. `wall_ms` is the
+/// wall clock of now.
 pub(crate) fn assemble(
     config: &BrokerConfig,
     store: Arc<dyn Store>,
@@ -81,7 +82,8 @@ pub(crate) fn assemble(
     let mut engine = Engine::new(SHARD, shard, bodies);
     replay(&mut engine, journal.log().as_ref())?;
 
-    let clock = Clock::starting_at(wall_ms, recovered.last_time_ms.max(snapshot.time_ms));
+    let journaled_ms = recovered.last_time_ms.max(snapshot.time_ms);
+    let clock = Clock::starting_at(wall_ms, journaled_ms, began);
     tracing::info!(
         jobs = engine.shard().jobs_len(),
         lsn = engine.shard().lsn(),
