@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
-use verteilt_history::{Event, Recorder};
+use verteilt_history::Event;
 
 use super::folder::Folder;
 use super::random::Random;
+use super::witness::Witness;
 use crate::failure::Failure;
 
 /// Longest recovery. The data is small.
@@ -30,7 +31,7 @@ const PORT_ATTEMPTS: usize = 100;
 pub(super) struct Broker {
     folder: Folder,
     port: u16,
-    recorder: Arc<Recorder>,
+    witness: Arc<Witness>,
     child: Option<Child>,
     lives: u64,
     started: Instant,
@@ -42,7 +43,7 @@ impl Broker {
     /// On a free port; not started yet.
     pub(super) fn new(
         folder: Folder,
-        recorder: Arc<Recorder>,
+        witness: Arc<Witness>,
         random: &mut Random,
     ) -> Result<Self, Failure> {
         // How many ports are taken must not change what comes after.
@@ -57,7 +58,7 @@ impl Broker {
         Ok(Self {
             folder,
             port: free.ok_or_else(none)?,
-            recorder,
+            witness,
             child: None,
             lives: 0,
             started: Instant::now(),
@@ -98,8 +99,9 @@ impl Broker {
             .stderr(log)
             .kill_on_drop(true);
         self.lives += 1;
-        self.recorder
-            .record(Event::BrokerStarted { epoch: self.lives });
+        let epoch = self.lives;
+        let recorder = &self.witness.recorder;
+        recorder.record(Event::BrokerStarted { epoch });
         self.started = Instant::now();
         self.child = Some(command.spawn().map_err(cannot)?);
         Ok(())
@@ -122,6 +124,7 @@ impl Broker {
             .advise(format!("it says why in {}", self.folder.log().display())));
         }
         self.longest_start = self.longest_start.max(self.started.elapsed());
+        self.witness.serves();
         Ok(())
     }
 
@@ -133,19 +136,26 @@ impl Broker {
 
     /// SIGKILL now; returns once the process is gone.
     pub(super) async fn kill(&mut self) -> Result<(), Failure> {
+        self.lives()?;
         let Some(mut child) = self.child.take() else {
             return Ok(());
         };
-        let ended = child.try_wait().ok().flatten();
-        if let Some(status) = ended {
-            return Err(
-                Failure::work(format!("the broker ended by itself: {status}"))
-                    .advise(format!("it says why in {}", self.folder.log().display())),
-            );
-        }
+        self.witness.kills();
         let killed = child.kill().await;
         killed.map_err(|error| Failure::work(format!("cannot kill the broker: {error}")))?;
-        self.recorder.record(Event::BrokerKilled);
+        self.witness.killed();
         Ok(())
+    }
+
+    /// A broker that ended by itself is a failure.
+    pub(super) fn lives(&mut self) -> Result<(), Failure> {
+        let child = self.child.as_mut();
+        match child.and_then(|child| child.try_wait().ok().flatten()) {
+            None => Ok(()),
+            Some(status) => Err(
+                Failure::work(format!("the broker ended by itself: {status}"))
+                    .advise(format!("it says why in {}", self.folder.log().display())),
+            ),
+        }
     }
 }

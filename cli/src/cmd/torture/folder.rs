@@ -5,6 +5,7 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use verteilt_history::History;
+use walkdir::WalkDir;
 
 use crate::failure::Failure;
 
@@ -82,9 +83,16 @@ impl Folder {
         self.path.join("broker.log")
     }
 
-    /// The history, a record a line.
+    /// The history of a section that went wrong, a record a line.
     pub(super) fn history(&self) -> PathBuf {
         self.path.join("history.jsonl")
+    }
+
+    /// Bytes of all files of the broker.
+    pub(super) fn broker_bytes(&self) -> u64 {
+        let files = WalkDir::new(self.broker()).into_iter().flatten();
+        let lengths = files.filter_map(|file| file.metadata().ok().map(|data| data.len()));
+        lengths.sum()
     }
 
     /// Writes the history down.

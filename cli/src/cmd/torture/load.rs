@@ -1,17 +1,20 @@
-//! The load: producers and workers, and how it is brought to its end.
+//! The load: producers and workers, how it is brought to its end, and begun again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use verteilt_client::{Client, Credit, JobState};
-use verteilt_history::{Event, QueueEnd, Recorder};
+use tokio_util::task::TaskTracker;
+use verteilt_client::{Client, ClientError, Credit, JobState};
+use verteilt_history::{Event, QueueEnd};
 
+use super::flow::{Counts, Flow};
 use super::random::Random;
-use super::{produce, session, work};
+use super::witness::Witness;
+use super::work::Worker;
+use super::{produce, session};
 use crate::failure::Failure;
 
 /// Where jobs go; the last one gets those that are in memory only.
@@ -19,38 +22,43 @@ pub(super) const QUEUES: [&str; 3] = ["torture.main", "torture.side", MEMORY];
 pub(super) const MEMORY: &str = "torture.memory";
 
 /// How many push at one time.
-pub(super) const PRODUCERS: u32 = 4;
+const PRODUCERS: u32 = 4;
 
-/// Which queue each worker takes from.
-const WORKERS: [&str; 4] = [QUEUES[0], QUEUES[0], QUEUES[1], MEMORY];
+/// Which queue each worker subscribes to, and from which one takes by asking.
+const SUBSCRIBERS: [&str; 4] = [QUEUES[0], QUEUES[0], QUEUES[1], MEMORY];
+const RESERVER: &str = QUEUES[1];
 
-/// Unsettled jobs of a worker.
-const CREDIT: Credit = Credit::jobs(32);
+/// Unsettled jobs of a subscription.
+const CREDIT: Credit = Credit::jobs(256);
 
-/// Acknowledged jobs that are not done, at which producers wait. Bounds the data folder.
-const WAITING_MAX: i64 = 1_000;
+/// Jobs that wait, or are held, at which producers wait. Bounds the data folder.
+const WAITING_MAX: u64 = 4_000;
+
+/// Between two looks at how many wait.
+const GAUGE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Once nothing is killed any more, everything has to be done after this.
 pub(super) const DRAIN_MAX: Duration = Duration::from_secs(60);
 
-/// Between two looks at the queues.
+/// Between two looks at the queues while they drain.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Dead jobs that are looked at, far more than there ever are.
+/// Dead jobs of a queue that can be looked at, far more than a section has.
 const DEAD_MAX: u32 = 1_000;
 
 /// What producers and workers share.
 #[derive(Debug)]
 pub(super) struct Load {
-    pub(super) recorder: Arc<Recorder>,
-    /// Nothing more is pushed, everything is acked.
-    pub(super) stopped: CancellationToken,
-    /// Between two pushes of one producer, on the average.
-    pub(super) pause: Duration,
-    /// Acknowledged and not done.
-    pub(super) waiting: AtomicI64,
+    pub(super) witness: Arc<Witness>,
+    pub(super) flow: Flow,
+    /// What workers do with their jobs, each in a task of its own.
+    pub(super) deeds: TaskTracker,
     /// Bodies that said of themselves that they are not whole.
     pub(super) torn: AtomicU64,
+    /// Nothing more is pushed, everything is acked.
+    calm: AtomicBool,
+    /// More than enough jobs wait.
+    full: AtomicBool,
     bodies: AtomicU64,
 }
 
@@ -60,12 +68,17 @@ pub(super) struct Running {
     load: Arc<Load>,
     /// For checkpoints and numbers; holds no jobs.
     pub(super) admin: Client,
-    producers: JoinSet<()>,
+    producers: Vec<(u32, Client)>,
+    pushing: JoinSet<()>,
 }
 
 impl Load {
-    pub(super) fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) < WAITING_MAX
+    pub(super) fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     /// A number for a body; never the same again.
@@ -77,76 +90,132 @@ impl Load {
 /// Connects everybody and begins.
 pub(super) async fn start(
     url: &str,
-    recorder: &Arc<Recorder>,
-    pause: Duration,
+    witness: &Arc<Witness>,
     random: &mut Random,
 ) -> Result<Running, Failure> {
     let load = Arc::new(Load {
-        recorder: Arc::clone(recorder),
-        stopped: CancellationToken::new(),
-        pause,
-        waiting: AtomicI64::new(0),
+        witness: Arc::clone(witness),
+        flow: Flow::default(),
+        deeds: TaskTracker::new(),
         torn: AtomicU64::new(0),
+        calm: AtomicBool::new(false),
+        full: AtomicBool::new(false),
         bodies: AtomicU64::new(0),
     });
-    let admin = session::connect(url, 0, recorder).await?;
-    let mut producers = JoinSet::new();
-    for number in 1..=PRODUCERS {
-        let client = session::connect(url, number, recorder).await?;
-        producers.spawn(produce::run(
-            Arc::clone(&load),
-            client,
-            number,
-            random.fork(),
-        ));
+    let mut numbers = 0..;
+    let mut connect = async || {
+        let (number, hands) = (numbers.next().unwrap_or_default(), Arc::default());
+        let client = session::connect(url, number, witness, Arc::clone(&hands)).await?;
+        Ok::<_, Failure>((number, hands, client))
+    };
+    let (_, _, admin) = connect().await?;
+    tokio::spawn(gauge(Arc::clone(&load), admin.clone()));
+    let mut producers = Vec::new();
+    for _ in 0..PRODUCERS {
+        let (number, _, client) = connect().await?;
+        producers.push((number, client));
     }
-    for (number, queue) in (PRODUCERS + 1..).zip(WORKERS) {
-        let client = session::connect(url, number, recorder).await?;
-        let jobs = client.subscribe(queue, CREDIT).await;
-        let jobs = jobs.map_err(|error| Failure::work(error.to_string()))?;
-        tokio::spawn(work::run(Arc::clone(&load), jobs, number, random.fork()));
+    for queue in SUBSCRIBERS {
+        let (number, hands, client) = connect().await?;
+        let worker = Worker::new(Arc::clone(&load), number, hands, random.fork());
+        let jobs = client.subscribe(queue, CREDIT).await.map_err(broke_off)?;
+        tokio::spawn(worker.take_what_comes(jobs));
     }
-    Ok(Running {
+    let (number, hands, client) = connect().await?;
+    let worker = Worker::new(Arc::clone(&load), number, hands, random.fork());
+    tokio::spawn(worker.ask_for_more(client, RESERVER));
+    let mut running = Running {
         load,
         admin,
         producers,
-    })
+        pushing: JoinSet::new(),
+    };
+    running.push(random);
+    Ok(running)
+}
+
+/// Tells producers whether too much waits, until the client is closed.
+async fn gauge(load: Arc<Load>, admin: Client) {
+    loop {
+        match admin.queue_stats(None).await {
+            Ok(all) => {
+                let of = |stats: &verteilt_client::QueueStats| {
+                    stats.scheduled + stats.ready + stats.leased + stats.failed
+                };
+                let waiting: u64 = all.iter().map(of).sum();
+                load.full.store(waiting >= WAITING_MAX, Ordering::Relaxed);
+            }
+            Err(ClientError::Closed) => return,
+            Err(_) => {}
+        }
+        tokio::time::sleep(GAUGE_INTERVAL).await;
+    }
+}
+
+fn broke_off(error: ClientError) -> Failure {
+    Failure::work(error.to_string())
 }
 
 impl Running {
+    pub(super) fn counts(&self) -> Counts {
+        self.load.flow.counts()
+    }
+
+    /// Bodies that came changed.
+    pub(super) fn torn(&self) -> u64 {
+        self.load.torn.load(Ordering::Relaxed)
+    }
+
+    /// Begins again, after [`Self::drain`]. The dead have been looked at and make room.
+    pub(super) async fn resume(&mut self, random: &mut Random) -> Result<(), Failure> {
+        for queue in QUEUES {
+            self.admin.purge(queue).await.map_err(broke_off)?;
+        }
+        self.load.calm.store(false, Ordering::SeqCst);
+        self.push(random);
+        Ok(())
+    }
+
+    fn push(&mut self, random: &mut Random) {
+        for (number, client) in &self.producers {
+            let load = Arc::clone(&self.load);
+            let producer = produce::run(load, client.clone(), *number, random.fork());
+            self.pushing.spawn(producer);
+        }
+    }
+
     /// Pushes nothing more and waits until everything is done, or the time is up; either way the
     /// history says what is left.
-    ///
-    /// Returns how many bodies came changed.
-    pub(super) async fn drain(mut self) -> Result<u64, Failure> {
+    pub(super) async fn drain(&mut self) -> Result<(), Failure> {
         let end = Instant::now() + DRAIN_MAX;
-        self.load.recorder.record(Event::FaultsStopped);
-        self.load.stopped.cancel();
-        let producers = &mut self.producers;
+        let recorder = &self.load.witness.recorder;
+        recorder.record(Event::FaultsStopped);
+        self.load.calm.store(true, Ordering::SeqCst);
+        let producers = &mut self.pushing;
         let joined = async { while producers.join_next().await.is_some() {} };
         // Those that are open beyond it are for the checker.
         let _open = tokio::time::timeout_at(end, joined).await;
-        let queues = loop {
-            let queues = self.look().await?;
-            if queues.iter().all(|queue| queue.unfinished() == 0) || Instant::now() > end {
-                break queues;
-            }
-            tokio::time::sleep(LOOK_INTERVAL).await;
+        let is_done = |queues: &[QueueEnd]| {
+            self.load.deeds.is_empty() && queues.iter().all(|queue| queue.unfinished() == 0)
         };
-        // The last acks are done; their answers are on the way.
+        let mut queues = self.look().await?;
+        while !is_done(&queues) && Instant::now() < end {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            queues = self.look().await?;
+        }
+        // A delivery whose lease has run out may be on its way still.
         tokio::time::sleep(LOOK_INTERVAL).await;
-        self.load.recorder.record(Event::Drained { queues });
-        Ok(self.load.torn.load(Ordering::Relaxed))
+        recorder.record(Event::Drained { queues });
+        Ok(())
     }
 
     async fn look(&self) -> Result<Vec<QueueEnd>, Failure> {
-        let told = |error: verteilt_client::ClientError| Failure::work(error.to_string());
         let mut ends = Vec::new();
-        for stats in self.admin.queue_stats(None).await.map_err(told)? {
+        for stats in self.admin.queue_stats(None).await.map_err(broke_off)? {
             let mut dead = Vec::new();
             if stats.dead > 0 {
                 let peeked = self.admin.peek(&stats.queue, JobState::Dead, DEAD_MAX);
-                dead.extend(peeked.await.map_err(told)?.iter().map(|job| job.id));
+                dead.extend(peeked.await.map_err(broke_off)?.iter().map(|job| job.id));
             }
             ends.push(QueueEnd {
                 queue: stats.queue,

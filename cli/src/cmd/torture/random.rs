@@ -32,11 +32,6 @@ impl Random {
     pub(super) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
-
-    /// From 0 up to, and without, 1.
-    pub(super) fn share(&mut self) -> f64 {
-        self.below(1 << 32) as f64 / (1u64 << 32) as f64
-    }
 }
 
 #[cfg(test)]

@@ -5,33 +5,45 @@ use std::path::PathBuf;
 use serde::Serialize;
 use verteilt_history::{Report, Rule};
 
+use super::tally::{Rounds, Spread, Tally};
 use crate::failure::{Exit, Failure};
 use crate::output;
 
-/// What the checker does not know.
+/// All that there is to tell in the end.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) seed: u64,
+    /// Those that were done.
     pub(super) rounds: u32,
+    pub(super) sections: u32,
+    pub(super) each_round: Rounds,
     /// Bodies that came changed.
     pub(super) torn: u64,
-    pub(super) history: PathBuf,
+    /// The broker's folder at the end of a section, at the most.
+    pub(super) data_bytes_most: u64,
+    pub(super) report: Report,
+    /// That of the section in which a promise was broken.
+    pub(super) history: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
 struct Numbers<'r> {
     seed: u64,
     rounds: u32,
+    sections: u32,
     kills: u64,
+    each_round: Rounds,
+    records: u64,
     pushes_acknowledged: u64,
     pushes_unknown: u64,
     pushes_refused: u64,
     deliveries: u64,
     redeliveries: u64,
     acks: u64,
+    data_bytes_most: u64,
     bodies_changed: u64,
     violations: u64,
-    history: String,
+    history: Option<String>,
     described: Vec<Broken<'r>>,
 }
 
@@ -44,13 +56,28 @@ struct Broken<'r> {
 }
 
 impl Told {
+    /// Nothing yet.
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            rounds: 0,
+            sections: 0,
+            each_round: Tally::default().rounds(),
+            torn: 0,
+            data_bytes_most: 0,
+            report: Report::default(),
+            history: None,
+        }
+    }
+
     /// Prints it, and says how to end.
-    pub(super) fn print(&self, report: &Report, json: bool) -> Result<Exit, Failure> {
-        let holds = report.holds() && self.torn == 0;
+    pub(super) fn print(&self, json: bool) -> Result<Exit, Failure> {
+        let holds = self.report.holds() && self.torn == 0;
         if json {
-            output::json(&self.numbers(report))?;
+            output::json(&self.numbers())?;
         } else {
-            output::line(report.to_string().trim_end())?;
+            output::line(self.report.to_string().trim_end())?;
+            self.print_rounds()?;
             if self.torn > 0 {
                 output::line(&format!("{} bodies came changed", self.torn))?;
             }
@@ -59,14 +86,35 @@ impl Told {
             return Ok(Exit::Done);
         }
         let failure = Failure::work(format!("a promise was broken (seed {})", self.seed));
-        let history = self.history.display();
+        let history = self.history.as_deref().unwrap_or(std::path::Path::new(""));
         Err(failure.advise(format!(
-            "the lines are those of {history}; please report it with that file"
+            "the lines are those of {}; please report it with that file",
+            history.display()
         )))
     }
 
-    fn numbers<'r>(&self, report: &'r Report) -> Numbers<'r> {
-        let counts = &report.counts;
+    fn print_rounds(&self) -> Result<(), Failure> {
+        let (rounds, sections) = (self.rounds, self.sections);
+        output::line(&format!(
+            "in each of {rounds} rounds ({sections} sections):"
+        ))?;
+        let each = &self.each_round;
+        let row = |name: &str, spread: Spread| {
+            let numbers = [spread.least, spread.median, spread.most, spread.total];
+            let [a, b, c, d] = numbers.map(|number| number.to_string());
+            [name.to_owned(), a, b, c, d]
+        };
+        let rows = [
+            row("pushes acknowledged", each.pushes_acknowledged),
+            row("acks answered", each.acks_answered),
+            row("at the kill: pushes unanswered", each.pushes_unanswered),
+            row("at the kill: leases held", each.leases_held),
+        ];
+        output::table(["", "least", "median", "most", "in all"], &rows)
+    }
+
+    fn numbers(&self) -> Numbers<'_> {
+        let (report, counts) = (&self.report, &self.report.counts);
         let broken: u64 = Rule::ALL.iter().map(|rule| report.broken(*rule)).sum();
         let described = report.violations.iter().map(|violation| Broken {
             rule: violation.rule.to_string(),
@@ -74,19 +122,24 @@ impl Told {
             found: &violation.found,
             lines: &violation.lines,
         });
+        let history = self.history.as_ref();
         Numbers {
             seed: self.seed,
             rounds: self.rounds,
+            sections: self.sections,
             kills: counts.kills,
+            each_round: self.each_round,
+            records: counts.records,
             pushes_acknowledged: counts.pushes_acknowledged,
             pushes_unknown: counts.pushes_unknown,
             pushes_refused: counts.pushes_refused,
             deliveries: counts.deliveries,
             redeliveries: counts.redeliveries,
             acks: counts.acks,
+            data_bytes_most: self.data_bytes_most,
             bodies_changed: self.torn,
             violations: broken + report.contradictions.len() as u64,
-            history: self.history.display().to_string(),
+            history: history.map(|path| path.display().to_string()),
             described: described.collect(),
         }
     }
@@ -97,15 +150,6 @@ mod tests {
     use verteilt_history::{Body, Event, Operation, Options, Push, Pushed, Recorder, check};
 
     use super::*;
-
-    fn told() -> Told {
-        Told {
-            seed: 42,
-            rounds: 1,
-            torn: 0,
-            history: PathBuf::from("history.jsonl"),
-        }
-    }
 
     #[test]
     fn a_lost_job_ends_in_a_failure_that_names_the_seed() {
@@ -123,17 +167,25 @@ mod tests {
         };
         recorder.pushed(operation, pushed);
         recorder.record(Event::Drained { queues: Vec::new() });
-        let report = check(&recorder.finish(), &Options::default());
-        let failure = told().print(&report, true).unwrap_err();
+        let told = Told {
+            report: check(&recorder.finish(), &Options::default()),
+            history: Some("folder/history.jsonl".into()),
+            ..Told::new(42)
+        };
+        let failure = told.print(true).unwrap_err();
         assert_eq!(failure.exit, Exit::WorkFailed);
         assert!(failure.message.contains("42"), "{}", failure.message);
+        let advice = failure.advice.unwrap();
+        assert!(advice.contains("folder/history.jsonl"), "{advice}");
     }
 
     #[test]
     fn a_changed_body_alone_is_a_failure() {
-        let report = check(&Recorder::default().finish(), &Options::default());
-        assert!(told().print(&report, true).is_ok());
-        let torn = Told { torn: 1, ..told() };
-        assert!(torn.print(&report, true).is_err());
+        assert!(Told::new(1).print(true).is_ok());
+        let torn = Told {
+            torn: 1,
+            ..Told::new(1)
+        };
+        assert!(torn.print(true).is_err());
     }
 }

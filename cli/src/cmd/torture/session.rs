@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use verteilt_client::{Client, ConnectionEvent, Reconnect};
-use verteilt_history::{Event, Recorder};
 
+use super::flow::Hands;
+use super::witness::Witness;
 use crate::failure::Failure;
 
 /// Longest pause between two attempts to come back, well below the broker's grace for sessions.
-const RECONNECT_MAX: Duration = Duration::from_millis(200);
+const RECONNECT_MAX: Duration = Duration::from_millis(100);
 
 /// Longest wait for an answer, restarts included.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -19,7 +20,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 pub(super) async fn connect(
     url: &str,
     number: u32,
-    recorder: &Arc<Recorder>,
+    witness: &Arc<Witness>,
+    hands: Arc<Hands>,
 ) -> Result<Client, Failure> {
     let reconnect = Reconnect {
         delay_first: Duration::from_millis(10),
@@ -34,31 +36,25 @@ pub(super) async fn connect(
         .connect()
         .await
         .map_err(|error| Failure::work(error.to_string()))?;
-    recorder.record(Event::Connected {
-        client: number,
-        held: None,
-    });
-    watch(&client, number, Arc::clone(recorder));
+    witness.connected(number, None);
+    watch(&client, number, Arc::clone(witness), hands);
     Ok(client)
 }
 
 /// Ends with the client.
-fn watch(client: &Client, number: u32, recorder: Arc<Recorder>) {
+fn watch(client: &Client, number: u32, witness: Arc<Witness>, hands: Arc<Hands>) {
     let mut events = client.events();
     tokio::spawn(async move {
         loop {
             match events.recv().await {
                 Ok(ConnectionEvent::Connected { resumed: true, .. }) => {
-                    recorder.record(Event::Connected {
-                        client: number,
-                        held: None,
-                    });
+                    witness.connected(number, Some(hands.named()));
                 }
-                Ok(ConnectionEvent::Disconnected { .. }) => {
-                    recorder.record(Event::Disconnected { client: number });
-                }
+                Ok(ConnectionEvent::Disconnected { .. }) => witness.disconnected(number),
                 Ok(ConnectionEvent::Closed) | Err(RecvError::Closed) => return,
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                // Which event was missed nobody knows: any lease may have ended.
+                Err(RecvError::Lagged(_)) => witness.connected(number, None),
+                Ok(_) => {}
             }
         }
     });
