@@ -38,8 +38,19 @@ pub enum StartError {
     /// It holds something else.
     #[error("{} was not written by verteilt. Name another data folder", path.display())]
     NotAFolder {
-        /// The file that is something else, or the folder that holds such files.
+        /// The folder that holds other files.
         path: PathBuf,
+    },
+    /// The file that names it is gone or damaged.
+    #[error(
+        "{} {why}, so nothing beside it can be trusted. Check the disk, then restore the data \
+         folder from a copy; or name another one if this is not a data folder", path.display()
+    )]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// It was written by another version.
     #[error(

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! verteilt.lock   held while a broker runs
-//! verteilt.id     format version and the 16 bytes that name this folder
+//! verteilt.id     format version, the 16 bytes that name this folder, CRC32C
 //! journal/        what acknowledgements wait for
 //! store/          sled: the state of the last checkpoint
 //! ```
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,8 +17,12 @@ use crate::error::StartError;
 const LOCK: &str = "verteilt.lock";
 const IDENTITY: &str = "verteilt.id";
 const IDENTITY_NEW: &str = "verteilt.id.new";
-const FORMAT: u8 = 1;
 const MAGIC: &[u8; 7] = b"VERTEIL";
+const FORMAT: u8 = 2;
+/// As [`FORMAT`], but without the checksum.
+const FORMAT_UNCHECKED: u8 = 1;
+/// Of the checksum at the end of every format from 2 on, little-endian, over all before it.
+const CHECKSUM_BYTES: usize = 4;
 
 /// A data folder that is ours while this value lives.
 #[derive(Debug)]
@@ -37,12 +42,8 @@ impl Folder {
             what,
             source,
         };
-        std::fs::create_dir_all(path).map_err(|error| fail("make the folder", error))?;
-        if holds_something_else(path).map_err(|error| fail("read the folder", error))? {
-            return Err(StartError::NotAFolder {
-                path: path.to_owned(),
-            });
-        }
+        make(path).map_err(|error| fail("make the folder", error))?;
+        refuse_what_is_not_ours(path)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -79,19 +80,55 @@ impl Folder {
 /// what file systems put there.
 const BEFORE_IDENTITY: [&str; 3] = [LOCK, IDENTITY_NEW, "lost+found"];
 
+/// What stands beside the identity once a broker has run.
+const BESIDE_IDENTITY: [&str; 2] = ["journal", "store"];
+
+/// Makes the folder and its parents. They last: an acknowledgement is worth nothing when a power cut
+/// takes the folder away.
+fn make(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    make(parent)?;
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(parent)?.sync_all()
+}
+
 /// A folder with files in it that were there before us is somebody's home, or ours without its
 /// identity; either way nothing is written there.
-fn holds_something_else(folder: &Path) -> io::Result<bool> {
-    if folder.join(IDENTITY).try_exists()? {
-        return Ok(false);
+fn refuse_what_is_not_ours(folder: &Path) -> Result<(), StartError> {
+    let names = names(folder).map_err(|source| StartError::Folder {
+        path: folder.to_owned(),
+        what: "read the folder",
+        source,
+    })?;
+    let is_one_of = |known: &[&str]| names.iter().any(|name| known.iter().any(|one| name == one));
+    let is_strange = |name: &&OsString| !BEFORE_IDENTITY.iter().any(|known| *name == known);
+    if is_one_of(&[IDENTITY]) || !names.iter().any(|name| is_strange(&name)) {
+        return Ok(());
     }
-    for entry in std::fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        if !BEFORE_IDENTITY.iter().any(|known| name == *known) {
-            return Ok(true);
+    Err(if is_one_of(&BESIDE_IDENTITY) {
+        StartError::Identity {
+            path: folder.join(IDENTITY),
+            why: "is missing",
         }
-    }
-    Ok(false)
+    } else {
+        StartError::NotAFolder {
+            path: folder.to_owned(),
+        }
+    })
+}
+
+fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    let entries = std::fs::read_dir(folder)?;
+    entries.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 fn identity(folder: &Path) -> Result<[u8; 16], StartError> {
@@ -102,15 +139,7 @@ fn identity(folder: &Path) -> Result<[u8; 16], StartError> {
         source,
     };
     match std::fs::read(&path) {
-        Ok(bytes) => match (bytes.get(..7), bytes.get(7), bytes.get(8..24)) {
-            (Some(magic), Some(&format), _) if magic == MAGIC && format != FORMAT => {
-                Err(StartError::UnknownFormat { path, format })
-            }
-            (Some(magic), Some(_), Some(id)) if magic == MAGIC && bytes.len() == 24 => {
-                Ok(<[u8; 16]>::try_from(id).expect("the range has 16 bytes"))
-            }
-            _ => Err(StartError::NotAFolder { path }),
-        },
+        Ok(bytes) => read_identity(path, &bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_identity(folder).map_err(|error| fail("write", error))
         }
@@ -118,12 +147,40 @@ fn identity(folder: &Path) -> Result<[u8; 16], StartError> {
     }
 }
 
+fn read_identity(path: PathBuf, bytes: &[u8]) -> Result<[u8; 16], StartError> {
+    let wrong = |why| {
+        Err(StartError::Identity {
+            path: path.clone(),
+            why,
+        })
+    };
+    let Some((&format, rest)) = bytes.strip_prefix(MAGIC).and_then(<[u8]>::split_first) else {
+        return wrong("is not what verteilt writes there");
+    };
+    if let (FORMAT_UNCHECKED, Ok(id)) = (format, rest.try_into()) {
+        return Ok(id);
+    }
+    let Some((id, checksum)) = rest.split_last_chunk::<CHECKSUM_BYTES>() else {
+        return wrong("is cut off");
+    };
+    let checked = &bytes[..bytes.len() - CHECKSUM_BYTES];
+    if crc32c::crc32c(checked).to_le_bytes() != *checksum {
+        return wrong("does not match its checksum");
+    }
+    match id.try_into() {
+        Ok(id) if format == FORMAT => Ok(id),
+        _ => Err(StartError::UnknownFormat { path, format }),
+    }
+}
+
 fn make_identity(folder: &Path) -> io::Result<[u8; 16]> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| io::Error::other(error.to_string()))?;
+    let mut bytes = [MAGIC, &[FORMAT][..], &id].concat();
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     let new = folder.join(IDENTITY_NEW);
     let mut file = File::create(&new)?;
-    file.write_all(&[MAGIC, &[FORMAT][..], &id].concat())?;
+    file.write_all(&bytes)?;
     file.sync_all()?;
     std::fs::rename(&new, folder.join(IDENTITY))?;
     File::open(folder)?.sync_all()?;

@@ -44,24 +44,61 @@ fn an_identity_that_is_none_or_of_another_format_is_refused() {
     house.drop_broker();
     let path = house.data().join("verteilt.id");
     let good = std::fs::read(&path).unwrap();
-    let mut later = good.clone();
-    later[7] = 2;
+    let mut later = good[..good.len() - 4].to_vec();
+    later[7] = 3;
+    later.extend_from_slice(&crc32c::crc32c(&later).to_le_bytes());
     std::fs::write(&path, later).unwrap();
     let refusal = house.refusal();
     assert!(
-        matches!(refusal, StartError::UnknownFormat { format: 2, .. }),
+        matches!(refusal, StartError::UnknownFormat { format: 3, .. }),
         "{refusal}"
     );
-    for broken in [&b"something"[..], b"", &good[..23]] {
+    for broken in [&b"something"[..], b"", b"VERTEIL", &good[..24]] {
         std::fs::write(&path, broken).unwrap();
         let refusal = house.refusal();
         assert!(
-            matches!(refusal, StartError::NotAFolder { .. }),
+            matches!(&refusal, StartError::Identity { path: named, .. } if *named == path),
             "{refusal}"
         );
     }
     std::fs::write(&path, good).unwrap();
     house.go_on();
+}
+
+#[test]
+fn no_bit_of_the_identity_changes_unnoticed() {
+    let mut house = House::start();
+    house.drop_broker();
+    let path = house.data().join("verteilt.id");
+    let good = std::fs::read(&path).unwrap();
+    for bit in 0..8 * good.len() {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, bad).unwrap();
+        let refusal = house.refusal();
+        assert!(
+            matches!(refusal, StartError::Identity { .. }),
+            "bit {bit}: {refusal}"
+        );
+    }
+    std::fs::remove_file(&path).unwrap();
+    let refusal = house.refusal();
+    assert!(
+        matches!(&refusal, StartError::Identity { path: named, .. } if *named == path),
+        "{refusal}"
+    );
+}
+
+/// Folders of the first builds have an identity without a checksum.
+#[test]
+fn an_identity_of_the_first_format_is_read() {
+    let mut house = House::start();
+    let id = house.peer().welcome.broker_id.clone();
+    house.drop_broker();
+    let first = [&b"VERTEIL\x01"[..], &id].concat();
+    std::fs::write(house.data().join("verteilt.id"), first).unwrap();
+    house.go_on();
+    assert_eq!(house.peer().welcome.broker_id, id);
 }
 
 #[test]
