@@ -154,8 +154,8 @@ pub(crate) async fn stop(
 /// Whatever was acknowledged is on the disk. Makes sure that the process ends, so that whoever
 /// watches over it can start it anew.
 pub(crate) fn broken(failure: &BrokerFailure) -> Failure {
-    let told = Failure::work(format!("the broker has stopped: {failure}"))
-        .advise("nothing acknowledged is lost; mend the cause, then start it again");
+    // What to do depends on the cause, and stands in its text: after damage a start is no cure.
+    let told = Failure::work(format!("the broker has stopped: {failure}"));
     std::thread::spawn(|| {
         std::thread::sleep(FAILED_EXIT);
         std::process::exit(i32::from(Exit::WorkFailed.code()));

@@ -10,9 +10,9 @@ use thiserror::Error;
 pub enum StoreError {
     /// An I/O error from the engine. What of the last changes is on the disk is unknown, so nothing
     /// may be acknowledged on top of it: stop, say why, restart. Latched.
-    #[error("the store failed and stays failed until the broker is started again: {reason}")]
+    #[error("the store has stopped: {reason}")]
     Failed {
-        /// What the engine said.
+        /// What the engine said, and what to do.
         reason: Arc<str>,
     },
     /// The folder could not be opened.

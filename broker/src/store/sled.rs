@@ -6,6 +6,7 @@
 //! | its background thread only logs a failed fsync | that descriptor is opened before the first write, so the kernel tells it too; verteilt-sled-sync latches the rest |
 //! | large leaves become files that are not synced and leak | values of at most 16 KiB, segments of 2 MiB |
 //! | a kill during open leaves `snap.*.generating`, on which the next open fails | removed before open; the snapshot it was to replace is still there |
+//! | writes its settings in two pieces, and cannot be opened with one of them | removed before open when nothing else is there yet |
 //! | no fsync of its folder | fsynced after open |
 //! | takes 1 GiB for its cache | 32 MiB |
 //! | looks at the limit of the cache only once in 64 accesses to one of its 256 shards, so that with large values it holds gigabytes | a read is followed by accesses that cost nothing but that |
@@ -31,6 +32,10 @@ use super::{KeyVisitor, PairVisitor, Store, StoreError, check_size};
 /// the life of a folder. sled gathers writes in buffers of this size, a dozen and more at a time:
 /// with 8 MiB they were 117 MB of memory during a checkpoint.
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+
+/// sled's names for its log and its settings.
+const LOG: &str = "db";
+const SETTINGS: &str = "conf";
 
 /// How many further accesses follow a read or a deletion. With five accesses a value and four values
 /// a block, sled looks at its limit every third block.
@@ -63,6 +68,7 @@ impl Default for SledOptions {
 #[derive(Debug)]
 pub struct SledStore {
     db: sled::Db,
+    folder: PathBuf,
     /// Our own descriptor of sled's file `db`.
     file: File,
     failed: OnceLock<Arc<str>>,
@@ -77,27 +83,28 @@ impl SledStore {
     /// [`StoreError::Open`] when it cannot be opened, [`StoreError::SyncNotInForce`] when a flush
     /// would not reach the disk.
     pub fn open(folder: &Path, options: SledOptions) -> Result<Self, StoreError> {
-        let cannot = |error: &dyn std::fmt::Display| StoreError::Open {
+        let cannot = |error: sled::Error| StoreError::Open {
             folder: folder.to_path_buf(),
-            reason: error.to_string().into(),
+            reason: explain(&error).into(),
         };
-        prepare(folder).map_err(|error| cannot(&error))?;
+        prepare(folder).map_err(|error| cannot(error.into()))?;
         let file = File::options()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
-            .open(folder.join("db"))
-            .map_err(|error| cannot(&error))?;
-        let db = open_sled(folder, options).map_err(|error| cannot(&error))?;
+            .open(folder.join(LOG))
+            .map_err(|error| cannot(error.into()))?;
+        let db = open_sled(folder, options).map_err(cannot)?;
         let store = Self {
             db,
+            folder: folder.to_path_buf(),
             file,
             failed: OnceLock::new(),
             disk_bytes: AtomicU64::new(0),
         };
         store.prove_sync()?;
-        sync_folder(folder).map_err(|error| cannot(&error))?;
+        sync_folder(folder).map_err(|error| cannot(error.into()))?;
         Ok(store)
     }
 
@@ -131,12 +138,12 @@ impl SledStore {
         let tree = self
             .db
             .open_tree("start")
-            .map_err(|error| self.fail(&error))?;
-        let count = tree.get("count").map_err(|error| self.fail(&error))?;
+            .map_err(|error| self.fail(error))?;
+        let count = tree.get("count").map_err(|error| self.fail(error))?;
         let count = count.and_then(|count| count.as_ref().try_into().ok());
         let count = count.map_or(0, u64::from_le_bytes).wrapping_add(1);
         tree.insert("count", &count.to_le_bytes())
-            .map_err(|error| self.fail(&error))?;
+            .map_err(|error| self.fail(error))?;
         self.flush()
     }
 
@@ -155,14 +162,15 @@ impl SledStore {
         for _ in 0..NUDGES {
             self.db
                 .contains_key(key)
-                .map_err(|error| self.fail(&error))?;
+                .map_err(|error| self.fail(error))?;
         }
         Ok(())
     }
 
     /// Latches the first failure; every call from now on ends with it.
-    fn fail(&self, error: &dyn std::fmt::Display) -> StoreError {
-        let reason = self.failed.get_or_init(|| error.to_string().into());
+    fn fail(&self, error: impl Into<sled::Error>) -> StoreError {
+        let said = || format!("{}: {}", self.folder.display(), explain(&error.into())).into();
+        let reason = self.failed.get_or_init(said);
         StoreError::Failed {
             reason: Arc::clone(reason),
         }
@@ -172,7 +180,7 @@ impl SledStore {
 impl Store for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         self.check()?;
-        let value = self.db.get(key).map_err(|error| self.fail(&error))?;
+        let value = self.db.get(key).map_err(|error| self.fail(error))?;
         self.nudge_cache(key)?;
         Ok(value.map(Bytes::from_owner))
     }
@@ -182,20 +190,20 @@ impl Store for SledStore {
         self.check()?;
         self.db
             .insert(key, value)
-            .map_err(|error| self.fail(&error))?;
+            .map_err(|error| self.fail(error))?;
         self.nudge_cache(key)
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), StoreError> {
         self.check()?;
-        self.db.remove(key).map_err(|error| self.fail(&error))?;
+        self.db.remove(key).map_err(|error| self.fail(error))?;
         self.nudge_cache(key)
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut PairVisitor<'_>) -> Result<(), StoreError> {
         self.check()?;
         for pair in self.db.scan_prefix(prefix) {
-            let (key, value) = pair.map_err(|error| self.fail(&error))?;
+            let (key, value) = pair.map_err(|error| self.fail(error))?;
             if visit(&key, &value).is_break() {
                 break;
             }
@@ -211,7 +219,7 @@ impl Store for SledStore {
     ) -> Result<(), StoreError> {
         self.check()?;
         for pair in self.db.range(prefix.max(from)..) {
-            let (key, _) = pair.map_err(|error| self.fail(&error))?;
+            let (key, _) = pair.map_err(|error| self.fail(error))?;
             if !key.starts_with(prefix) || visit(&key).is_break() {
                 break;
             }
@@ -221,11 +229,11 @@ impl Store for SledStore {
 
     fn flush(&self) -> Result<(), StoreError> {
         self.check()?;
-        self.db.flush().map_err(|error| self.fail(&error))?;
-        self.file.sync_data().map_err(|error| self.fail(&error))?;
+        self.db.flush().map_err(|error| self.fail(error))?;
+        self.file.sync_data().map_err(|error| self.fail(error))?;
         #[cfg(all(feature = "honest-sled-sync", target_os = "linux"))]
         if let Some(errno) = verteilt_sled_sync::failure() {
-            return Err(self.fail(&io::Error::from_raw_os_error(errno)));
+            return Err(self.fail(io::Error::from_raw_os_error(errno)));
         }
         Ok(())
     }
@@ -236,6 +244,22 @@ impl Store for SledStore {
         }
         self.disk_bytes.load(Ordering::Relaxed)
     }
+}
+
+/// What sled says, and what to do about it.
+fn explain(error: &sled::Error) -> String {
+    let what = match error {
+        sled::Error::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            return format!(
+                "{error}. Nothing acknowledged is lost; check that the disk is healthy and not full \
+                 and that the broker may write there, then start it again"
+            );
+        }
+        sled::Error::Corruption { at: Some(at), .. } => format!("`{LOG}` is damaged at {at:?}"),
+        sled::Error::Corruption { at: None, .. } => "its files are damaged".to_owned(),
+        other => format!("its files are damaged: {other}"),
+    };
+    format!("{what}. Check the disk, then restore the data folder from a copy")
 }
 
 /// Opens sled. Threads of a store that this process has just dropped may hold the lock for a moment.
@@ -256,26 +280,32 @@ fn open_sled(folder: &Path, options: SledOptions) -> sled::Result<sled::Db> {
     config.open()
 }
 
-/// Creates the folder and removes what a kill during an earlier open may have left.
+/// Creates the folder and removes what an earlier open that did not come to its end may have left.
 fn prepare(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
+    let mut is_new = !fs::metadata(folder.join(LOG)).is_ok_and(|log| log.len() > 0);
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if is_unfinished_snapshot(&path) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let Some(name) = name.filter(|name| name.starts_with("snap.")) else {
+            continue;
+        };
+        if name.ends_with(".generating") {
             fs::remove_file(&path)?;
+        } else {
+            is_new = false;
         }
+    }
+    let settings = folder.join(SETTINGS);
+    if is_new && settings.try_exists()? {
+        fs::remove_file(settings)?;
     }
     Ok(())
 }
 
-fn is_unfinished_snapshot(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating"))
-}
-
 /// Makes the names of sled's files last, and the settings file, which sled writes without a sync.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder.join("conf"))?.sync_all()?;
+    File::open(folder.join(SETTINGS))?.sync_all()?;
     File::open(folder)?.sync_all()?;
     let absolute: PathBuf = std::path::absolute(folder)?;
     match absolute.parent() {

@@ -1,9 +1,11 @@
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::{LOG, SETTINGS};
 use crate::store::{Body, Catalog, SledOptions, SledStore, Store, StoreError, VALUE_BYTES_MAX};
 
 fn open(folder: &Path) -> SledStore {
@@ -83,6 +85,36 @@ fn a_kill_during_open_is_no_obstacle() {
     assert_eq!(store.get(b"key").unwrap().unwrap(), "value");
 }
 
+/// The disk was full, or the broker was killed, while sled wrote its settings for the first time.
+#[test]
+fn settings_that_were_not_finished_are_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let whole = fs::read(folder.path().join(SETTINGS)).unwrap();
+    for length in 0..whole.len() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(LOG), b"").unwrap();
+        fs::write(folder.path().join(SETTINGS), &whole[..length]).unwrap();
+        open(folder.path()).put(b"key", b"value").unwrap();
+        drop(open(folder.path()));
+    }
+}
+
+/// Once there is something else, settings that cannot be read are damage.
+#[test]
+fn damaged_settings_are_refused_and_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.put(b"key", b"value").unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let settings = folder.path().join(SETTINGS);
+    fs::write(&settings, b"not what sled writes").unwrap();
+    let error = SledStore::open(folder.path(), SledOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("restore"), "{error}");
+    assert_eq!(fs::read(&settings).unwrap(), b"not what sled writes");
+}
+
 #[test]
 fn another_segment_size_is_refused_with_the_folder_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,8 +136,9 @@ fn a_second_owner_is_refused() {
 fn the_first_failure_stays() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
-    let first = store.fail(&"no space left");
-    assert_eq!(store.fail(&"another"), first);
+    let first = store.fail(io::Error::other("no space left"));
+    assert!(first.to_string().contains("no space left"), "{first}");
+    assert_eq!(store.fail(io::Error::other("another")), first);
     assert_eq!(store.put(b"k", b"v").unwrap_err(), first);
     assert_eq!(store.get(b"k").unwrap_err(), first);
     assert_eq!(store.delete(b"k").unwrap_err(), first);
