@@ -38,12 +38,12 @@ pub enum JournalError {
 
     /// The journal ends before the place up to which it is known to have been durable.
     #[error(
-        "{} ends at log sequence number {recovered}, but {watermark} was durable before. \
-         Acknowledged data is missing, so the broker does not start; check the disk, then restore \
-         the data folder from a backup or a replica", file.display()
+        "the journal ends at log sequence number {recovered}, but {watermark} was durable before: \
+         {} was cut or removed. Acknowledged data is missing, so the broker does not start; check \
+         the disk, then restore the data folder from a backup or a replica", file.display()
     )]
     CutShort {
-        /// The segment in which the journal ends now, or the folder when there is none.
+        /// The segment up to which the watermark reaches.
         file: PathBuf,
         /// The last log sequence number that can be read; 0 when none.
         recovered: u64,

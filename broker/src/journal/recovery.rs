@@ -292,12 +292,9 @@ impl Walk {
                 why: "the batch there is broken, though the watermark says that it was durable",
             });
         }
-        let holder = self.segments.get(holder);
         Err(JournalError::CutShort {
-            file: holder.map_or_else(
-                || maker.folder.clone(),
-                |(live, _)| live.segment.file.path().to_owned(),
-            ),
+            // A journal whose watermark never moved has lost its first segment.
+            file: super::names::segment(&maker.folder, watermark.segment.max(1)),
             recovered: position.lsn,
             watermark: watermark.lsn,
         })

@@ -133,10 +133,10 @@ fn a_watermark_without_its_segments_is_cut_short() {
     }
     match bench.try_open().map(drop).unwrap_err() {
         JournalError::CutShort {
+            file,
             recovered: 7,
             watermark: 10,
-            ..
-        } => {}
+        } => assert_eq!(file, bench.segment(2), "the file that is missing"),
         other => panic!("{other}"),
     }
     fs::write(bench.segment(2), last).unwrap();
@@ -154,7 +154,7 @@ fn a_watermark_without_its_segments_is_cut_short() {
             recovered: 0,
             watermark: 10,
         } => {
-            assert_eq!(file, bench.path());
+            assert_eq!(file, bench.segment(2));
         }
         other => panic!("{other}"),
     }
