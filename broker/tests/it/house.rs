@@ -26,6 +26,13 @@ impl House {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut BrokerConfig)) -> Self {
+        let mut house = Self::idle(change);
+        house.go_on();
+        house
+    }
+
+    /// Not started yet, so that something can be put into its folder before.
+    pub(crate) fn idle(change: impl FnOnce(&mut BrokerConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = BrokerConfig::new(folder.path().join("data"), any);
@@ -33,20 +40,22 @@ impl House {
         config.checkpoint_interval_ms = 3_600_000;
         config.resume_grace_ms = 400;
         change(&mut config);
-        let mut house = Self {
+        Self {
             config,
             broker: None,
             folder,
-        };
-        house.go_on();
-        house
+        }
     }
 
     /// Starts the broker again on what is there.
     pub(crate) fn go_on(&mut self) {
+        self.try_to_go_on().unwrap();
+    }
+
+    pub(crate) fn try_to_go_on(&mut self) -> Result<(), StartError> {
         assert!(self.broker.is_none(), "it runs already");
-        let broker = Broker::start(self.config.clone()).unwrap();
-        self.broker = Some(broker);
+        self.broker = Some(Broker::start(self.config.clone())?);
+        Ok(())
     }
 
     /// Starts one that is expected not to start.
@@ -81,6 +90,11 @@ impl House {
     /// Without a word to anyone.
     pub(crate) fn drop_broker(&mut self) {
         drop(self.broker.take().expect("it runs"));
+    }
+
+    /// As [`Self::drop_broker`], if there is one.
+    pub(crate) fn leave(&mut self) {
+        self.broker = None;
     }
 
     /// Drops it and starts it again.

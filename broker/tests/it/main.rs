@@ -11,20 +11,27 @@
 //! | `restarts.rs`, `checkpoints.rs`, `backlog.rs` | what survives, against a model |
 //! | `slow.rs`, `fairness.rs`, `journal_full.rs` | who waits for whom |
 //! | `folders.rs`, `stopping.rs`, `failures.rs` | refusing to start, and ending |
+//! | `furnish.rs`, `inventory.rs`, `killed.rs` | a folder with one of everything; what is in a folder; one as a kill leaves it |
+//! | `corruption.rs`, `damage.rs`, `verdict.rs` | any file damaged anywhere, and what the broker makes of it |
 
 #![allow(clippy::unwrap_used)] // whatever is not as it should be ends the test
 
 mod administration;
 mod backlog;
 mod checkpoints;
+mod corruption;
+mod damage;
 mod failures;
 mod fairness;
 mod folders;
+mod furnish;
 mod handshake;
 mod heartbeats;
 mod house;
+mod inventory;
 mod job;
 mod journal_full;
+mod killed;
 mod malformed;
 mod peer;
 mod producers;
@@ -37,3 +44,4 @@ mod slow;
 mod stopping;
 mod subscriptions;
 mod uploads;
+mod verdict;
