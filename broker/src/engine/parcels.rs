@@ -1,7 +1,7 @@
 //! Answers that need bodies. Those of one connection leave in order, so one whose bodies have to
 //! be read holds up the ones behind it; what they need is asked for meanwhile.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use rustc_hash::FxHashMap;
 use verteilt_core::{ConnectionId, Effect, JobId};
@@ -24,8 +24,8 @@ pub(super) struct Parcel {
 #[derive(Debug, Default)]
 pub(super) struct Parcels {
     lines: FxHashMap<ConnectionId, VecDeque<Parcel>>,
-    /// What is being read, and for whom.
-    asked: FxHashMap<Source, Vec<ConnectionId>>,
+    /// What is being read, and for whom: each once, for all of its parcels look again together.
+    asked: FxHashMap<Source, BTreeSet<ConnectionId>>,
     /// What shall be read next.
     pub(super) wanted: Vec<Source>,
 }
@@ -72,7 +72,7 @@ impl Parcels {
     pub(super) fn want(&mut self, source: Source) {
         self.asked.entry(source).or_insert_with(|| {
             self.wanted.push(source);
-            Vec::new()
+            BTreeSet::new()
         });
     }
 
@@ -143,11 +143,9 @@ impl Parcels {
                     parcel.waits[at] = Some(source);
                     let waiting = self.asked.entry(source).or_insert_with(|| {
                         self.wanted.push(source);
-                        Vec::new()
+                        BTreeSet::new()
                     });
-                    if waiting.last() != Some(&to) {
-                        waiting.push(to);
-                    }
+                    waiting.insert(to);
                 }
             }
         }
@@ -266,6 +264,30 @@ mod tests {
         assert_eq!(parcels.wanted, [source(2)]);
         let complete = parcels.loaded(source(2), &loaded(&[2, 3]));
         assert_eq!(ids(&complete), [vec![2]]);
+    }
+
+    /// Each of them looks for all that it waits for, whichever piece was moved.
+    #[test]
+    fn who_looks_again_and_again_waits_once() {
+        let mut parcels = Parcels::default();
+        let clients = [1, 2, 3].map(ConnectionId);
+        let at = |first: u64| bodies(&[block(first, 1, 9), block(first + 1, 10, 19)]);
+        for to in clients {
+            assert!(parcels.pack(to, deliver(&[1, 10]), &at(0)).is_none());
+        }
+        for moves in 0..20 {
+            let (old, new) = (moves * 2, moves * 2 + 2);
+            for number in [old, old + 1] {
+                let complete = parcels.look_again(source(number), &at(new));
+                assert!(complete.is_empty());
+            }
+            let waiting = parcels.asked.values().map(BTreeSet::len);
+            assert!(waiting.sum::<usize>() <= 2 * clients.len(), "move {moves}");
+        }
+        let complete = parcels.loaded(source(40), &loaded(&[1]));
+        assert!(complete.is_empty());
+        let complete = parcels.loaded(source(41), &loaded(&[10]));
+        assert_eq!(ids(&complete), vec![vec![1, 10]; clients.len()]);
     }
 
     #[test]
