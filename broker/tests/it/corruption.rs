@@ -144,12 +144,12 @@ fn config(config: &mut BrokerConfig) {
 fn kill_one(folder: &Path) {
     let mut house = House::with(config);
     for round in 1..=3 {
-        furnish(&house, round);
+        let _worker = furnish(&house, round);
         bulk(&house, round);
         house.peer().checkpoint();
         house.restart();
     }
-    furnish(&house, 4);
+    let _worker = furnish(&house, 4);
     copy_of_running(&house, folder);
 }
 

@@ -15,13 +15,15 @@ pub(crate) const LONG_MS: u64 = 300 * 24 * 60 * 60 * 1_000;
 const LEASE_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Adds jobs in every state, with and without headers, small ones and ones in parts, and a queue
-/// that is paused. Bodies differ from one `round` to the next.
-pub(crate) fn furnish(house: &House, round: u64) {
+/// that is paused. Bodies differ from one `round` to the next. Leases last as long as the peer stays,
+/// or the broker goes before it.
+pub(crate) fn furnish(house: &House, round: u64) -> Peer {
     let mut peer = house.peer_of(&WORKER);
     waiting_and_leased(&mut peer, round);
     scheduled_failed_and_dead(&mut peer, round);
     large(&mut peer, round);
     paused(&mut peer, round);
+    peer
 }
 
 fn waiting_and_leased(peer: &mut Peer, round: u64) {

@@ -11,6 +11,7 @@
 //! | `restarts.rs`, `checkpoints.rs`, `backlog.rs` | what survives, against a model |
 //! | `slow.rs`, `fairness.rs`, `journal_full.rs` | who waits for whom |
 //! | `folders.rs`, `stopping.rs`, `failures.rs` | refusing to start, and ending |
+//! | `fixtures.rs`, `formats.rs` | folders of earlier builds, and of later ones |
 //! | `furnish.rs`, `inventory.rs`, `killed.rs` | a folder with one of everything; what is in a folder; one as a kill leaves it |
 //! | `corruption.rs`, `damage.rs`, `verdict.rs` | any file damaged anywhere, and what the broker makes of it |
 
@@ -23,7 +24,9 @@ mod corruption;
 mod damage;
 mod failures;
 mod fairness;
+mod fixtures;
 mod folders;
+mod formats;
 mod furnish;
 mod handshake;
 mod heartbeats;
