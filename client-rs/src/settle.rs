@@ -46,7 +46,7 @@ impl SettleKind {
 pub(crate) enum Settlement {
     Done,
     /// Done but for these ids, each with its code.
-    Refused(FxHashMap<u64, u32>),
+    Refused(FxHashMap<(u64, u64), u32>),
     Failed(ClientError),
 }
 
@@ -236,7 +236,7 @@ fn verdict(settlement: &Settlement, lease: &Lease) -> Result<(), ClientError> {
     match settlement {
         Settlement::Done => Ok(()),
         Settlement::Failed(error) => Err(error.clone()),
-        Settlement::Refused(refused) => match refused.get(&lease.id()) {
+        Settlement::Refused(refused) => match refused.get(&(lease.id(), lease.token())) {
             None => Ok(()),
             Some(code) if *code == ErrorCode::LeaseLost.number() => {
                 lease.mark_lost();

@@ -104,6 +104,32 @@ async fn acks_share_a_frame_and_a_cumulative_answer() {
     assert!(acks.into_iter().all(|ack| ack.is_ok()) && nack.is_ok() && release.is_ok());
 }
 
+/// A worker that outstays its lease may get the same job again, and settle both at once.
+#[tokio::test]
+async fn a_refused_settling_under_an_old_token_says_nothing_of_the_new_one() {
+    let peer = Peer::listen().await;
+    let (client, mut connection) = peer.pair(peer.builder()).await;
+    let (mut subscription, number) = subscribe(&client, &mut connection, Credit::jobs(2)).await;
+    connection.deliver(0, number, 4, &[(7, "seven")]).await;
+    connection.deliver(0, number, 5, &[(7, "seven")]).await;
+    let old = subscription.next().await.unwrap();
+    let new = subscription.next().await.unwrap();
+    let answer = async {
+        let frame = connection.expect(FrameType::Ack).await;
+        let settled = wire::Settled {
+            refused_ids: vec![7],
+            refused_codes: vec![ErrorCode::LeaseLost.number()],
+            refused_tokens: vec![4],
+        };
+        connection
+            .send(FrameType::Settled, frame.correlation, &settled, b"")
+            .await;
+    };
+    let (acks, ()) = tokio::join!(client.ack_all(vec![old, new]), answer);
+    assert!(matches!(acks[0], Err(ClientError::LeaseLost { id: 7 })));
+    assert!(acks[1].is_ok());
+}
+
 #[tokio::test]
 async fn a_refused_settling_is_a_lost_lease_of_that_job_only() {
     let peer = Peer::listen().await;
@@ -116,6 +142,7 @@ async fn a_refused_settling_is_a_lost_lease_of_that_job_only() {
         let settled = wire::Settled {
             refused_ids: vec![2],
             refused_codes,
+            refused_tokens: vec![9],
         };
         connection
             .send(FrameType::Settled, frame.correlation, &settled, b"")
@@ -187,6 +214,7 @@ async fn kept_leases_are_touched_in_one_frame() {
     let settled = wire::Settled {
         refused_ids: vec![50],
         refused_codes,
+        refused_tokens: vec![5],
     };
     connection
         .send(FrameType::Settled, frame.correlation, &settled, b"")

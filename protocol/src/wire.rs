@@ -311,6 +311,9 @@ pub struct Settled {
     pub refused_ids: ::prost::alloc::vec::Vec<u64>,
     #[prost(uint32, repeated, tag = "2")]
     pub refused_codes: ::prost::alloc::vec::Vec<u32>,
+    /// A request may name a job twice, under an old token and the one that holds.
+    #[prost(uint64, repeated, tag = "3")]
+    pub refused_tokens: ::prost::alloc::vec::Vec<u64>,
 }
 /// Leases that ended without this client (expired, or their queue was purged).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -158,8 +158,8 @@ pub enum Effect {
     Settled {
         /// Which request.
         correlation: u64,
-        /// Leases that were no longer held.
-        refused: Vec<JobId>,
+        /// Leases that were no longer held, with their tokens: a request may name a job twice.
+        refused: Vec<(JobId, Lsn)>,
     },
     /// Not done.
     Refused {

@@ -218,8 +218,9 @@ pub(crate) fn simple(out: &mut BytesMut, effect: &Effect) {
         } => {
             let code = verteilt_protocol::ErrorCode::LeaseLost.number();
             let message = wire::Settled {
-                refused_ids: refused.iter().map(|id| id.0).collect(),
+                refused_ids: refused.iter().map(|(id, _)| id.0).collect(),
                 refused_codes: vec![code; refused.len()],
+                refused_tokens: refused.iter().map(|(_, token)| *token).collect(),
             };
             encode(out, FrameType::Settled, 0, *correlation, &message, &[]);
         }

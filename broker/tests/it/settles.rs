@@ -231,6 +231,7 @@ fn a_batch_is_settled_as_far_as_it_is_held() {
     let settled: wire::Settled = peer.message(correlation, FrameType::Settled);
     assert_eq!(settled.refused_ids, [first + 1, 999_999, first + 3]);
     assert_eq!(settled.refused_codes, [ErrorCode::LeaseLost.number(); 3]);
+    assert_eq!(settled.refused_tokens, [token, token, token + 1]);
     let stats = peer.stats("q");
     assert_eq!((stats.done, stats.leased), (2, 2));
     let one_token = wire::Settle {

@@ -121,7 +121,8 @@ impl SettleLedger {
         correlation: u64,
         settled: &wire::Settled,
     ) -> Result<LostLeases, ClientError> {
-        if settled.refused_ids.len() != settled.refused_codes.len() {
+        let count = settled.refused_ids.len();
+        if count != settled.refused_codes.len() || count != settled.refused_tokens.len() {
             return Err(ClientError::protocol(
                 "the lists of SETTLED differ in length",
             ));
@@ -129,15 +130,17 @@ impl SettleLedger {
         let Some(batch) = self.take_sent(correlation) else {
             return Ok(Vec::new());
         };
-        let refused: FxHashMap<u64, u32> = settled
+        let refused: FxHashMap<(u64, u64), u32> = settled
             .refused_ids
             .iter()
             .copied()
+            .zip(settled.refused_tokens.iter().copied())
             .zip(settled.refused_codes.iter().copied())
             .collect();
-        let is_lost = |id: &u64| refused.get(id) == Some(&ErrorCode::LeaseLost.number());
+        let is_lost =
+            |lease: &(u64, u64)| refused.get(lease) == Some(&ErrorCode::LeaseLost.number());
         let leases = batch.ids.iter().copied().zip(batch.tokens.iter().copied());
-        let lost = leases.filter(|(id, _)| is_lost(id)).collect();
+        let lost = leases.filter(is_lost).collect();
         batch.completion.complete(Settlement::Refused(refused));
         Ok(lost)
     }

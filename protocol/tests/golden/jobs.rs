@@ -296,6 +296,7 @@ pub(crate) fn settlings() -> Vec<Case> {
     let settled = Settled {
         refused_ids: vec![2, 300],
         refused_codes: vec![ErrorCode::LeaseLost.number(); 2],
+        refused_tokens: vec![811, 812],
     };
     let lost = LeaseLost {
         ids: vec![2, 7],

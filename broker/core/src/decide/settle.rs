@@ -37,7 +37,7 @@ pub(super) fn settle(
         if shard.job(id).is_some_and(holds) {
             held[usize::from(id.is_volatile())].push(id);
         } else {
-            refused.push(id);
+            refused.push((id, token));
         }
     }
     for mut ids in held {

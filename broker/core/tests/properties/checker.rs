@@ -174,13 +174,13 @@ impl Checker {
         self.effects(output, now_ms);
     }
 
-    fn expected_of(&self, caller: Caller, command: &Command) -> Option<Vec<JobId>> {
+    fn expected_of(&self, caller: Caller, command: &Command) -> Option<Vec<(JobId, u64)>> {
         let Command::Settle(Settle { leases, .. }) = command else {
             return None;
         };
         let is_lost =
             |lease: &&(JobId, u64)| self.leases.get(&lease.0) != Some(&(lease.1, caller.session));
-        Some(leases.iter().filter(is_lost).map(|lease| lease.0).collect())
+        Some(leases.iter().filter(is_lost).copied().collect())
     }
 
     fn pushed(
@@ -494,7 +494,7 @@ impl Checker {
     }
 }
 
-fn assert_settled(answers: &[&Effect], refused: &[JobId]) {
+fn assert_settled(answers: &[&Effect], refused: &[(JobId, u64)]) {
     match answers {
         [Effect::Done { .. }] => assert!(refused.is_empty(), "{refused:?} were not held"),
         [Effect::Settled { refused: told, .. }] => assert_eq!(told, refused),

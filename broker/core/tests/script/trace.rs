@@ -173,7 +173,10 @@ impl Names {
             }
             Effect::Done { .. } => "done".to_owned(),
             Effect::Settled { refused, .. } if refused.is_empty() => "settled".to_owned(),
-            Effect::Settled { refused, .. } => format!("settled but {}", ids(refused)),
+            Effect::Settled { refused, .. } => {
+                let refused: Vec<_> = refused.iter().map(|(id, _)| *id).collect();
+                format!("settled but {}", ids(&refused))
+            },
             Effect::Refused { refusal, .. } => format!("refused {refusal:?}"),
             Effect::LeaseLost { leases } => {
                 let lost: Vec<JobId> = leases.iter().map(|lease| lease.0).collect();
