@@ -72,8 +72,9 @@ impl Loop {
                 hello,
                 outbox,
             } => {
+                let credit = self.welcome.push_credit_bytes;
                 self.peers
-                    .insert(connection, Peer::new(session, hello, outbox));
+                    .insert(connection, Peer::new(session, hello, outbox, credit));
                 self.command(connection, Command::Connect { held }, round);
             }
             Inbound::Requests {

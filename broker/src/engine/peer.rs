@@ -15,7 +15,8 @@ use crate::net::{OUTBOX_HIGH_BYTES, Outbox};
 
 /// Answers to pushes in one frame.
 const RESULTS_MAX: usize = 8_192;
-/// Credit is given back with the answers; without any, once this much is owed.
+/// Credit is given back with the answers; without any, once this much is owed, or half of it all:
+/// what is left must always allow a push.
 const CREDIT_OWED_BYTES: u64 = 128 * 1024;
 
 #[derive(Debug)]
@@ -28,14 +29,22 @@ pub(super) struct Peer {
     pub(super) held: bool,
     /// Push credit to give back.
     pub(super) credit_owed: u64,
+    /// From how much on it is given back without an answer.
+    credit_owed_max: u64,
     results: Vec<wire::PushResult>,
     settled_upto: u64,
     streams: VecDeque<Stream>,
 }
 
 impl Peer {
-    pub(super) fn new(session: SessionId, hello: u64, outbox: Arc<Outbox>) -> Self {
+    pub(super) fn new(
+        session: SessionId,
+        hello: u64,
+        outbox: Arc<Outbox>,
+        push_credit_bytes: u64,
+    ) -> Self {
         Self {
+            credit_owed_max: CREDIT_OWED_BYTES.min(push_credit_bytes / 2),
             session,
             hello,
             outbox,
@@ -203,7 +212,7 @@ impl Peer {
         let settled = std::mem::take(&mut self.settled_upto);
         let results = std::mem::take(&mut self.results);
         let credit_due = give_credit
-            && (self.credit_owed >= CREDIT_OWED_BYTES
+            && (self.credit_owed >= self.credit_owed_max
                 || (self.credit_owed > 0 && !results.is_empty()));
         if settled == 0 && results.is_empty() && !credit_due {
             return;
@@ -236,4 +245,27 @@ fn push_answers(out: &mut BytesMut, mut results: Vec<wire::PushResult>, credit: 
         convert::pushed(out, std::mem::replace(&mut results, later), 0);
     }
     convert::pushed(out, results, credit);
+}
+
+#[cfg(test)]
+mod tests {
+    use verteilt_protocol::decode;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_with_little_credit_gets_it_back_without_an_answer() {
+        let outbox = Arc::new(Outbox::new(1_000));
+        let mut peer = Peer::new(SessionId(1), 1, Arc::clone(&outbox), 1_000);
+        assert!(outbox.spend(900));
+        peer.credit_owed = 900;
+        // The journal was full when the answer left; now it is not.
+        peer.flush(false);
+        peer.flush(true);
+        let mut frames = outbox.take(BytesMut::new()).await.expect("it is open");
+        let frame = decode(&mut frames).unwrap().expect("a whole one");
+        let credit: wire::PushCredit = frame.message().unwrap();
+        assert_eq!(credit.bytes, 900);
+        assert!(outbox.spend(900));
+    }
 }

@@ -98,8 +98,25 @@ pub(super) struct CheckpointState {
     /// Events up to here are in the store.
     pub(super) lsn: u64,
     pub(super) appended_bytes: u64,
+    /// How far the checkpoint that is running was asked to go, and what had been appended then.
+    pub(super) asked: (Lsn, u64),
     /// Who waits until the store holds everything up to which LSN.
     pub(super) waiting: Vec<(ConnectionId, u64, Lsn)>,
+}
+
+impl CheckpointState {
+    /// What is left of the appended bytes. A checkpoint that came as far as it was asked to leaves
+    /// what came since; the bytes that it read are less than what the journal counts, whose
+    /// segments also hold what older checkpoints cover.
+    fn written(&mut self, lsn: Lsn, covered_bytes: u64) {
+        let (asked_lsn, asked_bytes) = self.asked;
+        let done = if lsn >= asked_lsn {
+            asked_bytes
+        } else {
+            covered_bytes
+        };
+        self.appended_bytes = self.appended_bytes.saturating_sub(done);
+    }
 }
 
 /// Runs until told to stop, or until something fails that cannot be gone on from.
@@ -200,6 +217,7 @@ impl Loop {
                 last: Instant::now(),
                 lsn,
                 appended_bytes: log_bytes,
+                asked: (0, 0),
                 waiting: Vec::new(),
             },
             stopping: None,
@@ -278,6 +296,7 @@ impl Loop {
         self.load()?;
         if self.wants_checkpoint() {
             self.checkpoint.running = true;
+            self.checkpoint.asked = (self.log.durable_lsn(0), self.checkpoint.appended_bytes);
             if !self.follower.give(FollowerTask::Checkpoint) {
                 return Err(Failure::ThreadGone("follower"));
             }
@@ -367,8 +386,7 @@ impl Loop {
                 covered_bytes,
                 blocks,
             } => {
-                let left = self.checkpoint.appended_bytes.saturating_sub(covered_bytes);
-                self.checkpoint.appended_bytes = left;
+                self.checkpoint.written(lsn, covered_bytes);
                 self.engine.bodies.install(lsn, blocks);
                 self.checkpoint.lsn = lsn;
                 self.touch_streams();
@@ -399,14 +417,16 @@ impl Loop {
     }
 
     fn next_wake(&self) -> Instant {
-        let mut wake = Instant::now() + IDLE;
+        let now = Instant::now();
+        let mut wake = now + IDLE;
         if let Some(at_ms) = self.engine.next_deadline() {
             wake = wake.min(self.clock.instant_of(at_ms));
         }
         if let Some(since) = self.unsealed_since.filter(|_| !self.appending) {
             wake = wake.min(since + self.settings.seal_after);
         }
-        if let Some(until) = self.stopping {
+        // Once that has passed, what it still waits for wakes the loop.
+        if let Some(until) = self.stopping.filter(|until| *until > now) {
             wake = wake.min(until);
         }
         wake

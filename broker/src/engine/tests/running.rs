@@ -13,16 +13,20 @@ use crate::net::{Outbox, Welcome};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-struct Running {
-    handle: EngineHandle,
+pub(super) struct Running {
+    pub(super) handle: EngineHandle,
     outbox: Arc<Outbox>,
     buffer: BytesMut,
     correlation: u64,
-    ended: JoinHandle<Result<(), Failure>>,
+    pub(super) ended: JoinHandle<Result<(), Failure>>,
 }
 
 impl Running {
     async fn start(memory: &Memory) -> Self {
+        Self::start_with(memory, Workers::Threads).await
+    }
+
+    pub(super) async fn start_with(memory: &Memory, workers: Workers) -> Self {
         let opened = memory.open();
         let (handle, inbox) = EngineHandle::new();
         let welcome = Welcome {
@@ -36,7 +40,7 @@ impl Running {
             follower: opened.follower,
             blocks: opened.blocks,
             clock: opened.clock,
-            workers: Workers::Threads,
+            workers,
             settings: memory.config.settings(),
             welcome,
             handle: handle.clone(),
@@ -63,7 +67,7 @@ impl Running {
         running
     }
 
-    async fn push(&mut self) -> u64 {
+    pub(super) async fn push(&mut self) -> u64 {
         self.correlation += 1;
         let push = Push {
             queue: queue(),
@@ -105,7 +109,7 @@ impl Running {
         }
     }
 
-    async fn next(&mut self) -> Frame {
+    pub(super) async fn next(&mut self) -> Frame {
         self.try_next().await.expect("it is not closed")
     }
 
@@ -123,7 +127,7 @@ impl Running {
     }
 }
 
-fn pushed(frame: &Frame) -> Vec<u64> {
+pub(super) fn pushed(frame: &Frame) -> Vec<u64> {
     match frame.kind() {
         Some(FrameType::Pushed) => {
             let pushed: wire::Pushed = frame.message().unwrap();
