@@ -13,7 +13,7 @@ ALL   := --release --workspace --locked
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
 .PHONY: help build test check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
-        bench-peers bench-footprint torture clean-data toolchain test-tools
+        bench-peers bench-footprint torture sim clean-data toolchain test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,13 @@ ROUNDS ?= 20
 torture: ## SIGKILL rounds against the release binary, then the checker (ROUNDS=20)
 	$(CARGO) build $(ALL) --bins
 	target/release/verteilt torture --data target/torture --rounds $(ROUNDS) $(ARGS)
+
+# FIRST=1000000 takes other seeds; a seed that finds something is shrunk and told.
+SEEDS ?= 20000
+FIRST ?= 1
+sim: ## simulated runs of the whole broker under faults, a run a seed (SEEDS=20000)
+	$(CARGO) build $(ALL) --bins
+	target/release/simulate --seeds $(SEEDS) --first $(FIRST) $(ARGS)
 
 clean-data: ## remove ./verteilt-data, the folder that `verteilt up` makes
 	rm -rf verteilt-data

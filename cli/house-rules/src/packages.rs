@@ -38,6 +38,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["verteilt-core", "verteilt-protocol", "verteilt-sled-sync"],
     ),
     ("verteilt-client", &["verteilt-protocol"]),
+    (
+        "verteilt-simulation",
+        &["verteilt-broker", "verteilt-client", "verteilt-history"],
+    ),
     ("verteilt-gateway", &["verteilt-client"]),
     (
         "verteilt-cli",

@@ -1,0 +1,337 @@
+//! What happens in a run: all of it is drawn from the seed before the run begins, piece by piece, so
+//! that pieces can be taken away and the others stay as they are.
+
+use crate::dice::Dice;
+use crate::network::Break;
+use crate::pipe::Manners;
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where it came from.
+    pub seed: u64,
+    pub(crate) setting: Setting,
+    pub(crate) pushes: Vec<PushPlan>,
+    pub(crate) faults: Vec<FaultPlan>,
+}
+
+/// What does not change during a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) queues: u64,
+    pub(crate) producers: u32,
+    pub(crate) workers: Vec<WorkerPlan>,
+    pub(crate) manners: Manners,
+    /// Longest time of one piece of work on the disk.
+    pub(crate) write_ms_max: u64,
+    pub(crate) segment_bytes: u32,
+    pub(crate) checkpoint_bytes: u64,
+    pub(crate) checkpoint_interval_ms: u64,
+    pub(crate) journal_bytes_max: u64,
+    pub(crate) cache_bytes: usize,
+    pub(crate) push_credit_bytes: u64,
+    pub(crate) heartbeat_ms: u32,
+    pub(crate) resume_grace_ms: u64,
+    /// Bodies are so many times as large as usual: then the journal fills and pushes are held.
+    pub(crate) weight: u64,
+    /// After this nothing is broken any more.
+    pub(crate) load_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WorkerPlan {
+    pub(crate) queue: u64,
+    /// 0: takes jobs by RESERVE, one piece after the other.
+    pub(crate) credit: u32,
+    pub(crate) credit_bytes: u64,
+}
+
+/// One push of a producer.
+#[derive(Clone, Debug)]
+pub(crate) struct PushPlan {
+    pub(crate) at_ms: u64,
+    pub(crate) producer: u32,
+    pub(crate) queue: u64,
+    /// One job each; bytes of its body.
+    pub(crate) sizes: Vec<u32>,
+    /// The number of the first body; the others follow.
+    pub(crate) first_number: u64,
+    pub(crate) memory: bool,
+    pub(crate) priority: i32,
+    pub(crate) delay_ms: u64,
+    pub(crate) lease_ms: u64,
+    /// 0: the default.
+    pub(crate) attempts: u32,
+    /// Given up after so long, if at all.
+    pub(crate) deadline_ms: Option<u64>,
+}
+
+/// Something that breaks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FaultPlan {
+    pub(crate) at_ms: u64,
+    pub(crate) fault: Fault,
+}
+
+/// What breaks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// The broker's process, or the power of its machine.
+    Crash {
+        power: bool,
+        down_ms: u64,
+        /// The start after it is cut short at this operation of the store.
+        again_in_start: Option<u64>,
+    },
+    /// Stopped in peace, and started again.
+    Stop {
+        grace_ms: u64,
+        down_ms: u64,
+    },
+    /// A write or a sync of the journal fails.
+    Journal {
+        after: u64,
+        sync: bool,
+    },
+    /// An operation of the store fails.
+    Store {
+        after: u64,
+    },
+    Break {
+        client: u32,
+        how: Break,
+    },
+    Stall {
+        client: u32,
+        up: bool,
+        down: bool,
+        ms: u64,
+    },
+    SlowReader {
+        client: u32,
+    },
+    /// A worker's process ends, and another one begins.
+    WorkerDies {
+        worker: u32,
+    },
+    Checkpoint,
+    Clock {
+        by_ms: i64,
+    },
+}
+
+/// Longest stall of a connection.
+pub(crate) const STALL_MS_MAX: u64 = 2_500;
+
+impl Plan {
+    /// The run of this seed.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        let setting = Setting::draw(&mut Dice::of(seed, 1));
+        Self {
+            seed,
+            pushes: pushes(&setting, &mut Dice::of(seed, 2)),
+            faults: faults(&setting, &mut Dice::of(seed, 3)),
+            setting,
+        }
+    }
+
+    /// Whether two parts of the journal's or the network's work may be far apart in time.
+    pub(crate) fn lag_ms(&self) -> u64 {
+        let stalls = self.faults.iter().any(|plan| {
+            matches!(
+                plan.fault,
+                Fault::Stall { .. } | Fault::SlowReader { .. } | Fault::Crash { power: true, .. }
+            )
+        });
+        let breaks = 400;
+        let setting = &self.setting;
+        let usual = 4 * setting.manners.latency_ms_max + 6 * setting.write_ms_max + breaks;
+        usual
+            + if stalls {
+                STALL_MS_MAX + 4 * u64::from(setting.heartbeat_ms)
+            } else {
+                0
+            }
+    }
+}
+
+impl Setting {
+    fn draw(dice: &mut Dice) -> Self {
+        let queues = dice.between(1, 3);
+        let workers = (0..dice.between(1, 4))
+            .map(|_| WorkerPlan {
+                queue: dice.below(queues),
+                credit: if dice.percent(25) {
+                    0
+                } else {
+                    dice.of_list(&[1, 2, 8, 32])
+                },
+                credit_bytes: dice.of_list(&[600, 8 * 1024 * 1024]),
+            })
+            .collect::<Vec<_>>();
+        let manners = Manners {
+            latency_ms_max: dice.of_list(&[0, 1, 3, 20]),
+            delayed_percent: dice.of_list(&[5, 20, 60]),
+            capacity: dice.of_list(&[4 * 1024, 64 * 1024, 256 * 1024]),
+            piece_max: dice.of_list(&[64, 1_400, 64 * 1024]),
+        };
+        let segment_bytes: u32 = dice.of_list(&[512 * 1024, 1024 * 1024]);
+        Self {
+            queues,
+            producers: dice.between(1, 3) as u32,
+            workers,
+            manners,
+            write_ms_max: dice.of_list(&[0, 2, 10, 60]),
+            segment_bytes,
+            checkpoint_bytes: dice.of_list(&[2, 16, 64, 256]) * 1024,
+            checkpoint_interval_ms: dice.of_list(&[50, 500, 5_000]),
+            journal_bytes_max: dice.of_list(&[1, 4]) * u64::from(segment_bytes),
+            cache_bytes: dice.of_list(&[0, 4 * 1024, 1024 * 1024]),
+            push_credit_bytes: dice.of_list(&[512, 16 * 1024, 1024 * 1024]),
+            heartbeat_ms: 500,
+            resume_grace_ms: dice.of_list(&[100, 1_000, 3_000]),
+            weight: if dice.percent(10) { 10 } else { 1 },
+            load_ms: dice.between(1_500, 5_000),
+        }
+    }
+}
+
+/// Jobs of a run in the pushes: enough for more than a thousand operations.
+const JOBS: u64 = 840;
+
+fn pushes(setting: &Setting, dice: &mut Dice) -> Vec<PushPlan> {
+    let mut pushes = Vec::new();
+    let mut number = 0;
+    // Most come in bursts: that is when batches, windows and credit have to do with one another.
+    let mut at_ms = 0;
+    while number < JOBS {
+        if dice.percent(15) {
+            at_ms = dice.below(setting.load_ms);
+        }
+        let jobs = if dice.percent(20) {
+            dice.between(2, 12)
+        } else {
+            1
+        };
+        let size = |dice: &mut Dice| match dice.below(50) {
+            0 => dice.between(0, 12_000),
+            1..6 => dice.between(0, 2_000),
+            _ => dice.between(0, 120),
+        };
+        pushes.push(PushPlan {
+            at_ms,
+            producer: dice.below(u64::from(setting.producers)) as u32,
+            queue: dice.below(setting.queues),
+            sizes: (0..jobs)
+                .map(|_| (size(dice) * setting.weight) as u32)
+                .collect(),
+            first_number: number,
+            memory: dice.percent(8),
+            priority: if dice.percent(30) {
+                dice.below(5) as i32 - 2
+            } else {
+                0
+            },
+            delay_ms: if dice.percent(10) {
+                dice.between(1, 900)
+            } else {
+                0
+            },
+            lease_ms: if dice.percent(25) {
+                dice.between(20, 400)
+            } else {
+                10_000
+            },
+            attempts: if dice.percent(10) {
+                dice.between(1, 3) as u32
+            } else {
+                0
+            },
+            deadline_ms: dice.percent(4).then(|| dice.between(1, 60)),
+        });
+        number += jobs;
+    }
+    pushes.sort_by_key(|push| push.at_ms);
+    pushes
+}
+
+fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
+    let clients = u64::from(setting.producers) + setting.workers.len() as u64;
+    let mut faults = Vec::new();
+    let mut add = |dice: &mut Dice, fault| {
+        let at_ms = dice.between(5, setting.load_ms);
+        faults.push(FaultPlan { at_ms, fault });
+    };
+    for _ in 0..dice.between(1, 3) {
+        let crash = crash(dice);
+        add(dice, crash);
+    }
+    for _ in 0..dice.below(5) {
+        let how = match dice.below(3) {
+            0 => Break::Both,
+            1 => Break::ClientFirst {
+                lag_ms: dice.below(300),
+            },
+            _ => Break::BrokerFirst {
+                lag_ms: dice.below(300),
+            },
+        };
+        let client = 1 + dice.below(clients) as u32;
+        add(dice, Fault::Break { client, how });
+    }
+    for _ in 0..dice.below(4) {
+        add(dice, Fault::Checkpoint);
+    }
+    if dice.percent(25) {
+        let stall = Fault::Stall {
+            client: 1 + dice.below(clients) as u32,
+            up: dice.percent(60),
+            down: dice.percent(60),
+            ms: dice.between(50, STALL_MS_MAX),
+        };
+        add(dice, stall);
+    }
+    if dice.percent(10) {
+        let client = 1 + dice.below(clients) as u32;
+        add(dice, Fault::SlowReader { client });
+    }
+    if dice.percent(30) {
+        let worker = dice.below(setting.workers.len() as u64) as u32;
+        add(dice, Fault::WorkerDies { worker });
+    }
+    if dice.percent(20) {
+        let sync = dice.percent(50);
+        let after = dice.below(20);
+        add(dice, Fault::Journal { after, sync });
+    }
+    if dice.percent(20) {
+        let after = dice.below(60);
+        add(dice, Fault::Store { after });
+    }
+    if dice.percent(20) {
+        let by_ms = dice.of_list(&[-3_600_000, -500, 700, 3_600_000]);
+        add(dice, Fault::Clock { by_ms });
+    }
+    if dice.percent(20) {
+        let stop = Fault::Stop {
+            grace_ms: dice.below(300),
+            down_ms: dice.below(300),
+        };
+        add(dice, stop);
+    }
+    faults.sort_by_key(|plan| plan.at_ms);
+    faults
+}
+
+fn crash(dice: &mut Dice) -> Fault {
+    Fault::Crash {
+        power: dice.percent(50),
+        down_ms: if dice.percent(50) {
+            dice.below(5)
+        } else {
+            dice.below(2_000)
+        },
+        again_in_start: dice.percent(20).then(|| dice.below(30)),
+    }
+}
