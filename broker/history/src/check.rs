@@ -17,9 +17,10 @@ pub fn check(history: &History, options: &Options) -> Report {
 /// As [`check`], for one section of a history that is too long to be kept. Line numbers are those of
 /// the section.
 ///
-/// A section begins where the one before it ended: where a [`Event::Drained`] found every queue empty,
-/// apart from dead jobs, no operation was open, and no delivery was on its way. What came to its end
-/// there is kept in `past`, by its id alone, and must not come back in a later section.
+/// A section begins where the one before it ended: where a [`Event::Drained`] found every queue empty
+/// but for dead jobs, which were purged then, no operation was open, and no delivery was on its way.
+/// What came to its end there is kept in `past`, by its id alone, and must not come back in a later
+/// section.
 #[must_use]
 pub fn check_section(history: &History, options: &Options, past: &mut Past) -> Report {
     let before = past.clone();

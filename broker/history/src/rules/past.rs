@@ -17,6 +17,7 @@ pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
             None => ran_again(past, job, findings),
         }
     }
+    dead_again(facts, past, findings);
 }
 
 /// An id of a push of this section.
@@ -60,5 +61,20 @@ fn ran_again(past: &Past, job: &Track<'_>, findings: &mut Findings) {
         let expected = format!("job {} came to its end in an earlier section", job.id);
         let found = format!("it was delivered again to client {}", lease.seen.client);
         findings.broken(Rule::S4, expected, found, vec![lease.at.line]);
+    }
+}
+
+/// The dead of an earlier section had been removed.
+fn dead_again(facts: &Facts<'_>, past: &Past, findings: &mut Findings) {
+    let Some((drained, ends)) = facts.world.drained else {
+        return;
+    };
+    for id in ends.iter().flat_map(|end| &end.dead) {
+        findings.checked(Rule::S4);
+        if past.had_job(*id) {
+            let expected = format!("job {id} was gone at the end of an earlier section");
+            let lines = vec![drained.line];
+            findings.broken(Rule::S4, expected, "it is dead in the end", lines);
+        }
     }
 }

@@ -185,6 +185,22 @@ fn an_id_of_an_earlier_section_that_is_given_again_is_found() {
     });
 }
 
+#[test]
+fn a_dead_job_of_an_earlier_section_that_is_dead_again_is_found() {
+    is_found(Rule::S4, |first, second, random| {
+        let Event::Drained { queues } = &first.record(first.drained()).event else {
+            return None;
+        };
+        let dead: Vec<u64> = queues.iter().flat_map(|queue| queue.dead.clone()).collect();
+        let id = random.pick(&dead)?;
+        let mut edit = second.edit();
+        if let Event::Drained { queues } = edit.event(second.drained()) {
+            queues.first_mut()?.dead.push(id);
+        }
+        Some(edit.done())
+    });
+}
+
 /// The smallest token of the section becomes smaller still: in itself the section is in order.
 #[test]
 fn a_token_that_begins_anew_in_a_later_section_is_found() {
