@@ -35,7 +35,7 @@ use run::Run;
 /// end, and the history of everything that was asked for and answered is checked against the
 /// promises of docs/semantics.md. Exit code 1 if one was broken; DIR/history.jsonl tells all of it.
 ///
-/// A round takes two seconds or three. DIR stays below 1 GB, memory, too.
+/// A round takes a second or two. DIR stays below 1 GB, memory, too.
 ///
 /// This tries kills of the process, on your disk and file system. A power cut is another matter.
 #[derive(Debug, Args)]
