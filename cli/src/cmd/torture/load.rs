@@ -118,7 +118,7 @@ pub(super) async fn start(
     for queue in SUBSCRIBERS {
         let (number, hands, client) = connect().await?;
         let worker = Worker::new(Arc::clone(&load), number, hands, random.fork());
-        let jobs = client.subscribe(queue, CREDIT).await.map_err(broke_off)?;
+        let jobs = answer(client.subscribe(queue, CREDIT).await)?;
         tokio::spawn(worker.take_what_comes(jobs));
     }
     let (number, hands, client) = connect().await?;
@@ -152,8 +152,9 @@ async fn gauge(load: Arc<Load>, admin: Client) {
     }
 }
 
-fn broke_off(error: ClientError) -> Failure {
-    Failure::work(error.to_string())
+/// Without it there is no going on.
+fn answer<T>(answer: Result<T, ClientError>) -> Result<T, Failure> {
+    answer.map_err(|error| Failure::work(error.to_string()))
 }
 
 impl Running {
@@ -169,7 +170,7 @@ impl Running {
     /// Begins again, after [`Self::drain`]. The dead have been looked at and make room.
     pub(super) async fn resume(&mut self, random: &mut Random) -> Result<(), Failure> {
         for queue in QUEUES {
-            self.admin.purge(queue).await.map_err(broke_off)?;
+            answer(self.admin.purge(queue).await)?;
         }
         self.load.calm.store(false, Ordering::SeqCst);
         self.push(random);
@@ -211,11 +212,11 @@ impl Running {
 
     async fn look(&self) -> Result<Vec<QueueEnd>, Failure> {
         let mut ends = Vec::new();
-        for stats in self.admin.queue_stats(None).await.map_err(broke_off)? {
+        for stats in answer(self.admin.queue_stats(None).await)? {
             let mut dead = Vec::new();
             if stats.dead > 0 {
                 let peeked = self.admin.peek(&stats.queue, JobState::Dead, DEAD_MAX);
-                dead.extend(peeked.await.map_err(broke_off)?.iter().map(|job| job.id));
+                dead.extend(answer(peeked.await)?.iter().map(|job| job.id));
             }
             ends.push(QueueEnd {
                 queue: stats.queue,
