@@ -68,17 +68,13 @@ impl Witness {
         Asked { at, turn }
     }
 
-    /// What was asked for was answered, by the same life of the broker or not.
+    /// What was asked for was answered. Only within one life of the broker this tells how long the
+    /// way is.
     pub(super) fn answered(&self, asked: Asked) {
         if self.turns.load(Ordering::SeqCst) == asked.turn {
-            self.took(asked.at.elapsed());
+            let time_us = asked.at.elapsed().as_micros() as u64;
+            self.longest_way_us.fetch_max(time_us, Ordering::Relaxed);
         }
-    }
-
-    /// This is how long something took between a client and the broker, or within a client.
-    pub(super) fn took(&self, time: Duration) {
-        let time_us = time.as_micros() as u64;
-        self.longest_way_us.fetch_max(time_us, Ordering::Relaxed);
     }
 
     /// How long after the broker did something a client recorded it, at the most, since the last
