@@ -13,6 +13,7 @@ use verteilt_client::{Connecting, Connector};
 
 use crate::dice::Dice;
 use crate::pipe::{End, Manners, Pipe};
+use crate::plan::SLOW_CAPACITY;
 use crate::trace::Fingerprint;
 
 /// Cheap to clone; all clones are one network.
@@ -156,7 +157,7 @@ impl Network {
     pub(crate) fn slow_down(&self, client: u32) {
         let state = self.0.lock();
         let slow = Manners {
-            capacity: 512,
+            capacity: SLOW_CAPACITY,
             piece_max: 128,
             delayed_percent: 30,
             ..state.manners

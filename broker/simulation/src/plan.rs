@@ -120,6 +120,10 @@ pub(crate) enum Fault {
     },
 }
 
+/// What the connection of a slow reader holds.
+pub(crate) const SLOW_CAPACITY: usize = 512;
+/// One side of a connection sees its end at most so much later than the other.
+const BREAK_LAG_MS_MAX: u64 = 400;
 /// Longest stall of a connection.
 pub(crate) const STALL_MS_MAX: u64 = 2_500;
 
@@ -136,23 +140,33 @@ impl Plan {
         }
     }
 
-    /// Whether two parts of the journal's or the network's work may be far apart in time.
+    /// How long after the broker did something a client may see it.
     pub(crate) fn lag_ms(&self) -> u64 {
+        let setting = &self.setting;
+        let latency_ms = setting.manners.latency_ms_max;
+        let usual_ms = 4 * latency_ms + 6 * setting.write_ms_max + BREAK_LAG_MS_MAX;
+        // All bytes may wait in the same connection, each on its third way to a worker.
+        let sizes = self.pushes.iter().flat_map(|push| &push.sizes);
+        let bytes: u64 = sizes.map(|size| u64::from(*size) + 100).sum();
+        let is_slow = |plan: &FaultPlan| matches!(plan.fault, Fault::SlowReader { .. });
+        let capacity = if self.faults.iter().any(is_slow) {
+            SLOW_CAPACITY
+        } else {
+            setting.manners.capacity
+        };
+        let bytes_a_ms = capacity as u64 / latency_ms.max(1);
         let stalls = self.faults.iter().any(|plan| {
             matches!(
                 plan.fault,
                 Fault::Stall { .. } | Fault::SlowReader { .. } | Fault::Crash { power: true, .. }
             )
         });
-        let breaks = 400;
-        let setting = &self.setting;
-        let usual = 4 * setting.manners.latency_ms_max + 6 * setting.write_ms_max + breaks;
-        usual
-            + if stalls {
-                STALL_MS_MAX + 4 * u64::from(setting.heartbeat_ms)
-            } else {
-                0
-            }
+        let stalled_ms = if stalls {
+            STALL_MS_MAX + 4 * u64::from(setting.heartbeat_ms)
+        } else {
+            0
+        };
+        usual_ms + 3 * bytes / bytes_a_ms + stalled_ms
     }
 }
 
@@ -170,10 +184,18 @@ impl Setting {
                 credit_bytes: dice.of_list(&[600, 8 * 1024 * 1024]),
             })
             .collect::<Vec<_>>();
+        let weight = if dice.percent(10) { 10 } else { 1 };
+        let latency_ms_max = dice.of_list(&[0, 1, 3, 20]);
+        // What comes much too late tells the checker too little.
+        let capacity_min = if weight > 1 || latency_ms_max > 3 {
+            64 * 1024
+        } else {
+            0
+        };
         let manners = Manners {
-            latency_ms_max: dice.of_list(&[0, 1, 3, 20]),
+            latency_ms_max,
             delayed_percent: dice.of_list(&[5, 20, 60]),
-            capacity: dice.of_list(&[4 * 1024, 64 * 1024, 256 * 1024]),
+            capacity: capacity_min.max(dice.of_list(&[4 * 1024, 64 * 1024, 256 * 1024])),
             piece_max: dice.of_list(&[64, 1_400, 64 * 1024]),
         };
         let segment_bytes: u32 = dice.of_list(&[512 * 1024, 1024 * 1024]);
@@ -191,7 +213,7 @@ impl Setting {
             push_credit_bytes: dice.of_list(&[512, 16 * 1024, 1024 * 1024]),
             heartbeat_ms: 500,
             resume_grace_ms: dice.of_list(&[100, 1_000, 3_000]),
-            weight: if dice.percent(10) { 10 } else { 1 },
+            weight,
             load_ms: dice.between(1_500, 5_000),
         }
     }
@@ -199,6 +221,9 @@ impl Setting {
 
 /// Jobs of a run in the pushes: enough for more than a thousand operations.
 const JOBS: u64 = 840;
+
+/// A batch of this size goes into one frame, so its jobs have ids without a gap.
+const BATCH_BYTES_MAX: u32 = 200 * 1024;
 
 fn pushes(setting: &Setting, dice: &mut Dice) -> Vec<PushPlan> {
     let mut pushes = Vec::new();
@@ -219,13 +244,18 @@ fn pushes(setting: &Setting, dice: &mut Dice) -> Vec<PushPlan> {
             1..6 => dice.between(0, 2_000),
             _ => dice.between(0, 120),
         };
+        let sizes = (0..jobs).map(|_| (size(dice) * setting.weight) as u32);
+        let mut sizes: Vec<u32> = sizes.collect();
+        let too_large = |sizes: &[u32]| sizes.iter().sum::<u32>() > BATCH_BYTES_MAX;
+        while sizes.len() > 1 && too_large(&sizes) {
+            sizes.pop();
+        }
+        let jobs = sizes.len() as u64;
         pushes.push(PushPlan {
             at_ms,
             producer: dice.below(u64::from(setting.producers)) as u32,
             queue: dice.below(setting.queues),
-            sizes: (0..jobs)
-                .map(|_| (size(dice) * setting.weight) as u32)
-                .collect(),
+            sizes,
             first_number: number,
             memory: dice.percent(8),
             priority: if dice.percent(30) {
