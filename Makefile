@@ -1,7 +1,8 @@
 # Verteilt: `make` lists the targets. `make test` is what CI runs, and all it runs.
 #
 # Everything is built with --release, into one target folder, with the features of the whole
-# workspace: so the checks, the tests and the binary that the tests start share their artifacts.
+# workspace and those that nobody in it asks for: so the checks, the tests and the binary that the
+# tests start share their artifacts.
 
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -9,7 +10,8 @@ SHELL       := /bin/bash
 MAKEFLAGS   += --no-print-directory
 
 CARGO ?= cargo
-ALL   := --release --workspace --locked
+MORE  := --features verteilt-client/embedded
+ALL   := --release --workspace --locked $(MORE)
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
 .PHONY: help build test check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
@@ -62,7 +64,7 @@ deny: ## cargo-deny, where it is installed; advisories where their database can 
 	fi
 
 bench: ## micro benches of the hot paths (criterion)
-	$(CARGO) bench --profile release --workspace --locked --bench '*'
+	$(CARGO) bench --profile release --workspace --locked $(MORE) --bench '*'
 
 # ARGS="--jobs 100000 --rounds 1" makes it short; docs/benchmarks says what the figures mean.
 bench-peers: ## speed next to Redis, in turns on the same disk

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::engine::Failure;
+use crate::lock::FolderOwner;
 
 /// Why a broker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +29,14 @@ pub enum StartError {
     },
     /// Another broker has it.
     #[error(
-        "another broker uses the data folder {}. Stop it first, or name another folder",
-        path.display()
+        "{} uses the data folder {}. Stop it first, or name another folder",
+        named(owner.as_ref()), path.display()
     )]
     Locked {
         /// The folder.
         path: PathBuf,
+        /// Who has it, if that could be read.
+        owner: Option<FolderOwner>,
     },
     /// It holds something else.
     #[error("{} was not written by verteilt. Name another data folder", path.display())]
@@ -103,4 +106,12 @@ pub enum StartError {
     /// No thread or runtime could be made.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
+}
+
+fn named(owner: Option<&FolderOwner>) -> String {
+    match owner {
+        Some(owner) if owner.is_this_process => "another broker of this process".to_owned(),
+        Some(owner) => format!("the broker of process {} ({})", owner.process, owner.program),
+        None => "another broker".to_owned(),
+    }
 }

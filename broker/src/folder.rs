@@ -8,13 +8,13 @@
 //! ```
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::StartError;
+use crate::lock::{FolderLock, LOCK};
 
-const LOCK: &str = "verteilt.lock";
 const IDENTITY: &str = "verteilt.id";
 const IDENTITY_NEW: &str = "verteilt.id.new";
 const MAGIC: &[u8; 7] = b"VERTEIL";
@@ -28,8 +28,7 @@ const CHECKSUM_BYTES: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// The lock goes with the file.
-    _lock: File,
+    _lock: FolderLock,
     /// Names the folder for ever.
     pub(crate) id: [u8; 16],
 }
@@ -42,23 +41,11 @@ impl Folder {
             what,
             source,
         };
+        // The process may go to another working directory later.
+        let path = &std::path::absolute(path).map_err(|error| fail("find", error))?;
         make(path).map_err(|error| fail("make the folder", error))?;
         refuse_what_is_not_ours(path)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join(LOCK))
-            .map_err(|error| fail("open the lock file", error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StartError::Locked {
-                    path: path.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(fail("lock the folder", error)),
-        }
+        let lock = FolderLock::take(path)?;
         let id = identity(path)?;
         Ok(Self {
             path: path.to_owned(),

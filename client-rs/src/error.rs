@@ -110,6 +110,12 @@ pub enum ClientError {
         /// What the last attempt failed with.
         reason: String,
     },
+    /// The broker in this process has ended, and the client with it.
+    #[error("{reason}, and it was in this process; open it again, and make a new client of it")]
+    BrokerEnded {
+        /// Why.
+        reason: String,
+    },
     /// The peer does not keep the protocol.
     #[error("the peer broke the protocol: {reason}; check that it is a Verteilt broker, report it")]
     Protocol {
@@ -149,6 +155,7 @@ impl ClientError {
             | Self::AlreadySettled { .. }
             | Self::Deadline { .. }
             | Self::ReconnectGaveUp { .. }
+            | Self::BrokerEnded { .. }
             | Self::Protocol { .. }
             | Self::Entropy { .. }
             | Self::Closed => None,

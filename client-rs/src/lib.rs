@@ -54,6 +54,8 @@ mod call;
 mod client;
 mod completion;
 mod driver;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod error;
 mod events;
 mod job;

@@ -24,6 +24,12 @@ pub trait Connector: Send + Sync + fmt::Debug + 'static {
 
     /// Where to, for error texts.
     fn address(&self) -> String;
+
+    /// Why no attempt will ever succeed again, if that is so: the client then ends with
+    /// [`crate::ClientError::BrokerEnded`] instead of trying.
+    fn ended(&self) -> Option<String> {
+        None
+    }
 }
 
 /// TCP with Nagle's algorithm off: frames are gathered here already.

@@ -2,7 +2,8 @@
 //!
 //! | file | what stands there |
 //! |---|---|
-//! | `listener.rs` | accepts connections and bounds their number |
+//! | `listener.rs` | accepts connections |
+//! | `reception.rs` | lets them in, up to their number |
 //! | `connection.rs` | one connection from its first byte to its last |
 //! | `handshake.rs` | HELLO and WELCOME |
 //! | `outbox.rs` | what waits to be written to one connection |
@@ -11,9 +12,11 @@ mod connection;
 mod handshake;
 mod listener;
 mod outbox;
+mod reception;
 
 pub(crate) use connection::{Gate, serve};
 pub(crate) use handshake::Welcome;
 pub(crate) use listener::listen;
 pub(crate) use outbox::OUTBOX_HIGH_BYTES;
 pub(crate) use outbox::Outbox;
+pub(crate) use reception::Reception;

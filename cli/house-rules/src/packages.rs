@@ -64,6 +64,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Who may import whom beyond that where a feature is asked for which nobody here asks for.
+const ARROWS_BEHIND_FEATURES: &[(&str, &[&str])] = &[("verteilt-client", &["verteilt-broker"])];
+
 /// What the core must not even have in reach.
 const NOT_IN_CORE: &[&str] = &[
     "tokio",
@@ -85,6 +88,19 @@ impl Packages {
     /// If cargo cannot answer.
     #[must_use]
     pub fn of_workspace() -> Self {
+        Self::resolved(&[])
+    }
+
+    /// As [`Self::of_workspace`], with every feature of every package of ours.
+    ///
+    /// # Panics
+    /// If cargo cannot answer.
+    #[must_use]
+    pub fn with_all_features() -> Self {
+        Self::resolved(&["--all-features"])
+    }
+
+    fn resolved(more: &[&str]) -> Self {
         let cargo = option_env!("CARGO").unwrap_or("cargo");
         let answer = Command::new(cargo)
             .args([
@@ -95,6 +111,7 @@ impl Packages {
                 "--filter-platform",
             ])
             .arg(platform())
+            .args(more)
             .current_dir(tree::root())
             .output()
             .expect("cargo can be run");
@@ -138,7 +155,34 @@ impl Packages {
                 });
             }
         }
-        Self { by_id }
+        let mut packages = Self { by_id };
+        for described in list(&metadata["packages"]) {
+            packages.forget_what_is_off(described);
+        }
+        packages
+    }
+
+    /// The graph names an optional dependency also where no feature asks for it, if the tests of the
+    /// same package need it.
+    fn forget_what_is_off(&mut self, described: &Value) {
+        let Some(package) = self.by_id.get(&text(&described["id"])) else {
+            return;
+        };
+        let asked = package.features.iter();
+        let asked = asked.flat_map(|feature| list(&described["features"][feature.as_str()]));
+        let asked: BTreeSet<String> = asked.filter_map(|item| asks_for(&text(item))).collect();
+        let normal = list(&described["dependencies"]).iter();
+        let normal = normal.filter(|declared| declared["kind"].is_null());
+        let (optional, needed): (Vec<_>, Vec<_>) = normal
+            .map(|declared| (declared["optional"] == true, text(&declared["name"])))
+            .partition(|(optional, _)| *optional);
+        let mut off: BTreeSet<String> = optional.into_iter().map(|(_, name)| name).collect();
+        off.retain(|name| !asked.contains(name) && !needed.iter().any(|(_, it)| it == name));
+        let mut needs = package.needs.clone();
+        needs.retain(|id| !off.contains(&self.by_id[id].name));
+        if let Some(package) = self.by_id.get_mut(&text(&described["id"])) {
+            package.needs = needs;
+        }
     }
 
     /// The packages of this workspace.
@@ -181,12 +225,21 @@ pub fn core_reaches_nothing_impure(packages: &Packages) -> Vec<Finding> {
 /// Our packages import one another in one direction only.
 #[must_use]
 pub fn arrows_point_one_way(packages: &Packages) -> Vec<Finding> {
+    arrows_beyond(packages, &[ARROWS])
+}
+
+/// Nor do they with every feature on, but for what [`ARROWS_BEHIND_FEATURES`] names.
+#[must_use]
+pub fn arrows_behind_features_are_known(packages: &Packages) -> Vec<Finding> {
+    arrows_beyond(packages, &[ARROWS, ARROWS_BEHIND_FEATURES])
+}
+
+fn arrows_beyond(packages: &Packages, tables: &[&[(&str, &[&str])]]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (_, package) in packages.ours() {
-        let allowed = ARROWS
-            .iter()
-            .find(|(name, _)| *name == package.name)
-            .map_or(&[][..], |(_, to)| *to);
+        let rows = tables.iter().flat_map(|table| table.iter());
+        let rows = rows.filter(|(name, _)| *name == package.name);
+        let allowed: Vec<&str> = rows.flat_map(|(_, to)| to.iter().copied()).collect();
         for needed in package.needs.iter().map(|id| &packages.by_id[id]) {
             if needed.source.is_empty() && !allowed.contains(&needed.name.as_str()) {
                 findings.push(Finding::new(
@@ -208,6 +261,15 @@ fn platform() -> String {
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     host.expect("rustc -vV names its host").to_owned()
+}
+
+/// The dependency that an item of a feature switches on, if it is one.
+fn asks_for(item: &str) -> Option<String> {
+    if let Some(name) = item.strip_prefix("dep:") {
+        return Some(name.to_owned());
+    }
+    let (name, _) = item.split_once('/')?;
+    (!name.ends_with('?')).then(|| name.to_owned())
 }
 
 fn list(value: &Value) -> &[Value] {

@@ -163,6 +163,9 @@ impl Driver {
         if reason.ends_client(in_handshake) {
             return Some(reason.clone());
         }
+        if let Some(reason) = self.shared.config.connector.ended() {
+            return Some(ClientError::BrokerEnded { reason });
+        }
         let after = without_since.elapsed();
         let config = &self.shared.config;
         if !self.connected_before {

@@ -36,6 +36,15 @@ fn dependency_arrows_point_one_way() {
 }
 
 #[test]
+fn arrows_behind_features_are_known() {
+    demand_none(
+        &packages::arrows_behind_features_are_known(&Packages::with_all_features()),
+        "an arrow behind a feature is an arrow for whoever asks for it: it needs a decision record \
+         and a line in ARROWS_BEHIND_FEATURES (packages.rs).",
+    );
+}
+
+#[test]
 fn sled_is_named_in_the_store_only() {
     demand_none(
         &sources::sled_is_named_in_the_store_only(&Tree::of_repository()),

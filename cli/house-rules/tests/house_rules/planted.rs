@@ -248,3 +248,51 @@ fn package_rules() {
     assert_eq!(supply::nothing_is_shipped_twice(&rotten).len(), 1);
     assert!(!supply::known_doubles_are_still_doubles(&rotten).is_empty());
 }
+
+/// A client whose tests need the broker, and which needs it itself only behind a feature; and a
+/// gateway that always does.
+fn behind_a_feature(features: &[&str]) -> Packages {
+    let needs = |kinds: &[Value]| {
+        json!([{ "pkg": "broker", "dep_kinds": kinds.iter().map(|kind| json!({ "kind": kind })).collect::<Vec<_>>() }])
+    };
+    let package = |name: &str, features: Value, dependencies: Value| {
+        json!({ "id": name, "name": format!("verteilt-{name}"), "features": features, "dependencies": dependencies })
+    };
+    let declared = |kind: Value, optional: bool| {
+        json!({ "name": "verteilt-broker", "kind": kind, "optional": optional })
+    };
+    let optional = json!([declared(Value::Null, true), declared(json!("dev"), false)]);
+    let offered = json!({
+        "default": ["sync"],
+        "sync": ["verteilt-broker?/sync"],
+        "embedded": ["dep:verteilt-broker"],
+        "implied": ["verteilt-broker/sync"],
+    });
+    Packages::from_metadata(&json!({
+        "resolve": { "nodes": [
+            { "id": "client", "deps": needs(&[Value::Null, json!("dev")]), "features": features },
+            { "id": "gateway", "deps": needs(&[Value::Null]), "features": [] },
+            { "id": "broker", "deps": [], "features": [] },
+        ]},
+        "packages": [
+            package("client", offered, optional),
+            package("gateway", json!({}), json!([declared(Value::Null, false)])),
+            package("broker", json!({}), json!([])),
+        ],
+    }))
+}
+
+#[test]
+fn arrows_behind_features() {
+    let gateway_alone = |findings: Vec<Finding>| {
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].place, "verteilt-gateway");
+    };
+    let off = behind_a_feature(&["default", "sync"]);
+    gateway_alone(packages::arrows_point_one_way(&off));
+    for feature in ["embedded", "implied"] {
+        let on = behind_a_feature(&["default", "sync", feature]);
+        assert_eq!(packages::arrows_point_one_way(&on).len(), 2, "{feature}");
+        gateway_alone(packages::arrows_behind_features_are_known(&on));
+    }
+}
