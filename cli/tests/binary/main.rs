@@ -5,6 +5,7 @@
 mod braces;
 mod configuration;
 mod drain;
+mod faults;
 mod leases;
 mod output;
 mod process;

@@ -152,20 +152,29 @@ pub(crate) struct Broker {
     /// As `http://ADDRESS/metrics`.
     pub(crate) metrics: String,
     data: PathBuf,
+    settings: Settings,
     _folder: TempDir,
 }
+
+/// Variables of the environment, such as `VERTEILT_CHECKPOINT__BYTES`.
+pub(crate) type Settings = &'static [(&'static str, &'static str)];
 
 impl Broker {
     /// On a free port, with a data folder of its own.
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// On a free port, with its data in the folder `data` of this one, where some may be already.
+    pub(crate) fn start_in(folder: TempDir, settings: Settings) -> Self {
         let data = folder.path().join("data");
-        let (child, url, metrics) = serve(&data, "127.0.0.1:0");
+        let (child, url, metrics) = serve(&data, "127.0.0.1:0", settings);
         Self {
             child,
             url,
             metrics,
             data,
+            settings,
             _folder: folder,
         }
     }
@@ -179,7 +188,7 @@ impl Broker {
     /// On the same address and data as before.
     pub(crate) fn restart(&mut self) {
         let address = self.url.strip_prefix("verteilt://").unwrap();
-        let (child, url, metrics) = serve(&self.data, address);
+        let (child, url, metrics) = serve(&self.data, address, self.settings);
         assert_eq!(url, self.url);
         (self.child, self.metrics) = (child, metrics);
     }
@@ -229,7 +238,7 @@ impl Drop for Broker {
     }
 }
 
-fn serve(data: &Path, listen: &str) -> (Child, String, String) {
+fn serve(data: &Path, listen: &str, settings: Settings) -> (Child, String, String) {
     let mut command = verteilt([
         "serve",
         "--listen",
@@ -241,6 +250,7 @@ fn serve(data: &Path, listen: &str) -> (Child, String, String) {
     command
         .arg(data)
         .env("VERTEILT_LOG", "error")
+        .envs(settings.iter().copied())
         .stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let lines = lines(&mut child);
