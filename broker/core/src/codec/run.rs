@@ -93,9 +93,8 @@ impl RecordRun {
         self
     }
 
-    /// Takes records from `from` on, as many as there is room for; one is always taken when the
-    /// tables are empty. Notes them in the tables and returns their bytes: key, header block and
-    /// value of each.
+    /// Takes records from `from` on, as many as there is room for, `force` one at least. Notes them
+    /// in the tables and returns their bytes: key, header block and value of each.
     ///
     /// None if `from` is not in the run, nothing fits, or the run is not one of these bytes.
     pub fn take(
@@ -103,6 +102,7 @@ impl RecordRun {
         bytes: &Bytes,
         from: Offset,
         (records_max, bytes_max): (u32, u64),
+        force: bool,
         tables: &mut RecordTables,
     ) -> Option<Bytes> {
         let skipped = from.checked_sub(self.first_offset)?;
@@ -118,7 +118,7 @@ impl RecordRun {
             ends.partition_point(skipped, most, |end| u64::from(end) <= room)
         };
         if upto == skipped {
-            if tables.count() > 0 {
+            if !force {
                 return None;
             }
             upto = skipped + 1;

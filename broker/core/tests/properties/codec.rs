@@ -30,8 +30,8 @@ fn read_as_everything(bytes: &Bytes) {
             (&whole, run),
         ] {
             for from in [run.first_offset, run.next_offset() - 1] {
-                let _ = run.take(bytes, from, (1, 1), &mut tables);
-                let _ = run.take(bytes, from, (u32::MAX, u64::MAX), &mut tables);
+                let _ = run.take(bytes, from, (1, 1), true, &mut tables);
+                let _ = run.take(bytes, from, (u32::MAX, u64::MAX), false, &mut tables);
             }
         }
     }

@@ -300,7 +300,7 @@ fn assert_records(event: &Event, run: &RecordRun, record: &[u8]) {
                 let mut tables = RecordTables::default();
                 let offset = published.first_offset + from;
                 let bytes = run
-                    .take(&record, offset, room, &mut tables)
+                    .take(&record, offset, room, true, &mut tables)
                     .expect("one at least");
                 assert_taken(published, from as usize, &tables, &bytes);
                 let most = (records_max as usize).max(1);
@@ -320,7 +320,7 @@ fn assert_records(event: &Event, run: &RecordRun, record: &[u8]) {
     }
     let mut tables = RecordTables::default();
     for outside in [published.first_offset.wrapping_sub(1), run.next_offset()] {
-        assert_eq!(run.take(&record, outside, (9, 9), &mut tables), None);
+        assert_eq!(run.take(&record, outside, (9, 9), true, &mut tables), None);
     }
 }
 

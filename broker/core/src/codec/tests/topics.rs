@@ -152,7 +152,7 @@ fn records_of_several_runs_share_one_table() {
         };
         let bytes = Bytes::copy_from_slice(&out);
         let from = run.first_offset + u64::from(at == 0);
-        taken.push(run.take(&bytes, from, (9, 9), &mut tables).unwrap());
+        taken.push(run.take(&bytes, from, (9, 9), false, &mut tables).unwrap());
     }
     assert_eq!(taken.concat(), b"cdeabcdeabcdeabcde");
     assert_eq!(tables.keys, [0, 1, 2, 0, 0, 0, 0]);
@@ -172,7 +172,7 @@ fn a_run_is_taken_from_its_own_bytes_only() {
     };
     let bytes = out.freeze();
     let mut tables = RecordTables::default();
-    let mut take = |bytes: &Bytes, run: &RecordRun| run.take(bytes, 300, (9, 9), &mut tables);
+    let mut take = |bytes: &Bytes, run: &RecordRun| run.take(bytes, 300, (9, 9), true, &mut tables);
     assert_eq!(take(&bytes.slice(..bytes.len() - 1), &run), None, "cut off");
     assert_eq!(take(&bytes.slice(..9), &run), None);
     assert_eq!(take(&bytes, &run.shifted(400)), None);
