@@ -301,7 +301,7 @@ impl Names {
             Effect::Settled { refused, .. } => {
                 let refused: Vec<_> = refused.iter().map(|(id, _)| *id).collect();
                 format!("settled but {}", ids(&refused))
-            },
+            }
             Effect::Refused { refusal, .. } => format!("refused {refusal:?}"),
             Effect::LeaseLost { leases } => {
                 let lost: Vec<JobId> = leases.iter().map(|lease| lease.0).collect();

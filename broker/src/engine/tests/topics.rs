@@ -11,8 +11,8 @@ use verteilt_core::{
 };
 
 use super::{ME, Memory, SESSION, queue};
-use crate::engine::reader::{Next, Reader};
 use crate::engine::disk_work::{LoadError, read};
+use crate::engine::reader::{Next, Reader};
 use crate::follower::FollowerReport;
 use crate::journal::Crash;
 use crate::recovery::Opened;
