@@ -371,6 +371,7 @@ async fn a_topic_that_is_deleted_ends_its_consumers() {
 }
 
 /// Against a real broker that is dropped and started again while records flow.
+#[expect(clippy::too_many_lines, reason = "one story")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_doubled_over_restarts() {
     const RECORDS: usize = 3_000;

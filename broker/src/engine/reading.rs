@@ -56,20 +56,6 @@ impl Loop {
             return;
         };
         match effect {
-            TopicEffect::Published {
-                correlation,
-                partition,
-                first_offset,
-                count,
-                duplicate,
-            } => peer.published.push(wire::PublishResult {
-                correlation,
-                partition,
-                first_offset,
-                count,
-                durability: wire::Durability::Disk.into(),
-                duplicate,
-            }),
             TopicEffect::Assigned {
                 subscription,
                 topic,
@@ -78,23 +64,13 @@ impl Loop {
                 credit_records,
                 credit_bytes,
             } => {
-                let readers = &mut peer.readers;
-                let reader = readers
-                    .entry(subscription)
-                    .or_insert_with(|| Reader::new(topic));
+                let reader = peer.readers.entry(subscription);
+                let reader = reader.or_insert_with(|| Reader::new(topic));
                 self.audience.leave(to, subscription, reader);
                 reader.assign(&partitions, &self.engine.records);
                 reader.set_credit(credit_records, credit_bytes);
                 self.audience.join(to, subscription, reader);
-                let (numbers, offsets) = lists(&partitions);
-                let assigned = wire::TopicAssigned {
-                    subscription,
-                    generation,
-                    partitions: numbers,
-                    offsets,
-                    ended: false,
-                };
-                peer.outbox.append(|out| convert::assigned(out, &assigned));
+                peer.tell_assigned(subscription, generation, &partitions);
             }
             TopicEffect::Credit {
                 subscription,
@@ -122,32 +98,10 @@ impl Loop {
                     self.audience.leave(to, subscription, &reader);
                 }
                 if deleted {
-                    let ended = wire::TopicAssigned {
-                        subscription,
-                        ended: true,
-                        ..wire::TopicAssigned::default()
-                    };
-                    peer.outbox.append(|out| convert::assigned(out, &ended));
+                    peer.tell_ended(subscription);
                 }
             }
-            TopicEffect::Topics {
-                correlation,
-                topics,
-                more,
-            } => {
-                peer.outbox
-                    .append(|out| convert::topics(out, correlation, &topics, more));
-                peer.outbox.end_look(correlation);
-            }
-            TopicEffect::Groups {
-                correlation,
-                groups,
-                more,
-            } => {
-                peer.outbox
-                    .append(|out| convert::groups(out, correlation, groups, more));
-                peer.outbox.end_look(correlation);
-            }
+            answer => peer.answer(answer),
         }
     }
 
@@ -216,6 +170,68 @@ impl Loop {
 type Waits = (u64, u32, Source, Option<Source>);
 
 impl Peer {
+    /// Answers that concern no reader.
+    fn answer(&mut self, effect: TopicEffect) {
+        match effect {
+            TopicEffect::Published {
+                correlation,
+                partition,
+                first_offset,
+                count,
+                duplicate,
+            } => self.published.push(wire::PublishResult {
+                correlation,
+                partition,
+                first_offset,
+                count,
+                durability: wire::Durability::Disk.into(),
+                duplicate,
+            }),
+            TopicEffect::Topics {
+                correlation,
+                topics,
+                more,
+            } => {
+                self.outbox
+                    .append(|out| convert::topics(out, correlation, &topics, more));
+                self.outbox.end_look(correlation);
+            }
+            TopicEffect::Groups {
+                correlation,
+                groups,
+                more,
+            } => {
+                self.outbox
+                    .append(|out| convert::groups(out, correlation, groups, more));
+                self.outbox.end_look(correlation);
+            }
+            TopicEffect::Assigned { .. }
+            | TopicEffect::Credit { .. }
+            | TopicEffect::Freed { .. }
+            | TopicEffect::Ended { .. } => unreachable!("told where readers are known"),
+        }
+    }
+
+    fn tell_assigned(&self, subscription: u64, generation: u64, partitions: &[Assignment]) {
+        let assigned = wire::TopicAssigned {
+            subscription,
+            generation,
+            partitions: partitions.iter().map(|at| at.partition).collect(),
+            offsets: partitions.iter().map(|at| at.offset).collect(),
+            ended: false,
+        };
+        self.outbox.append(|out| convert::assigned(out, &assigned));
+    }
+
+    fn tell_ended(&self, subscription: u64) {
+        let ended = wire::TopicAssigned {
+            subscription,
+            ended: true,
+            ..wire::TopicAssigned::default()
+        };
+        self.outbox.append(|out| convert::assigned(out, &ended));
+    }
+
     fn send_records(
         &mut self,
         records: &Records,
@@ -241,11 +257,4 @@ impl Peer {
         }
         waits
     }
-}
-
-fn lists(partitions: &[Assignment]) -> (Vec<u32>, Vec<u64>) {
-    partitions
-        .iter()
-        .map(|at| (at.partition, at.offset))
-        .unzip()
 }

@@ -2,6 +2,7 @@
 
 use crate::process::{Broker, json, run, run_with_input, stderr, stdout, succeeded};
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 #[test]
 fn records_go_in_and_come_out() {
     let broker = Broker::start();

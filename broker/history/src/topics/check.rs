@@ -74,19 +74,13 @@ impl Check {
                 producer,
                 values,
             } => {
-                let values = values.clone();
-                self.sent
-                    .extend(values.iter().map(|value| (topic.clone(), *value)));
-                if let Some(producer) = producer {
-                    *self.numbers.entry(producer.clone()).or_default() += 1;
-                }
                 let publish = Publish {
                     line,
                     topic: topic.clone(),
                     producer: producer.clone(),
-                    values,
+                    values: values.clone(),
                 };
-                self.publishes.insert(*operation, publish);
+                self.publish(*operation, publish);
             }
             TopicRecord::Published {
                 operation,
@@ -131,19 +125,31 @@ impl Check {
                 };
                 self.commits.insert(*operation, commit);
             }
-            TopicRecord::Committed { operation } => {
-                if let Some(commit) = self.commits.remove(operation) {
-                    let key = (commit.group, commit.partition);
-                    let progress = self.groups.entry(key).or_default();
-                    progress.committed = progress.committed.max((commit.offset + 1, line));
-                }
-            }
+            TopicRecord::Committed { operation } => self.committed(line, *operation),
             TopicRecord::Ends {
                 partition,
                 first_offset,
                 next_offset,
                 read,
             } => self.ends(line, partition, (*first_offset, *next_offset), *read),
+        }
+    }
+
+    fn publish(&mut self, operation: u64, publish: Publish) {
+        let values = publish.values.iter();
+        let sent = values.map(|value| (publish.topic.clone(), *value));
+        self.sent.extend(sent);
+        if let Some(producer) = &publish.producer {
+            *self.numbers.entry(producer.clone()).or_default() += 1;
+        }
+        self.publishes.insert(operation, publish);
+    }
+
+    fn committed(&mut self, line: usize, operation: u64) {
+        if let Some(commit) = self.commits.remove(&operation) {
+            let key = (commit.group, commit.partition);
+            let progress = self.groups.entry(key).or_default();
+            progress.committed = progress.committed.max((commit.offset + 1, line));
         }
     }
 
