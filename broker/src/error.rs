@@ -14,8 +14,8 @@ pub enum StartError {
     Config(String),
     /// The data folder cannot be used.
     #[error(
-        "cannot {what} ({}): {source}. Check that the path is right and that this user may write \
-         there", path.display()
+        "cannot {what} ({}): {source}. Check that the path is right, that this user may write there \
+         and that the disk is healthy and not full, then start again", path.display()
     )]
     Folder {
         /// The folder or the file in it.

@@ -11,39 +11,28 @@
 //! | takes 1 GiB for its cache | 32 MiB |
 //! | looks at the limit of the cache only once in 64 accesses to one of its 256 shards, so that with large values it holds gigabytes | a read is followed by accesses that cost nothing but that |
 //! | lets go of its file lock a little after it was dropped | open waits for that, for two seconds |
+//! | panics on some I/O errors, also when it is dropped | a panic is an error like any other |
 //! | batches, transactions and `flush_async` take a process-wide lock | not used |
 
+mod folder;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
-use std::time::Duration;
 
 use bytes::Bytes;
 
+use self::folder::LOG;
 use super::{KeyVisitor, PairVisitor, Store, StoreError, check_size};
-
-/// Together with [`super::VALUE_BYTES_MAX`] this keeps every leaf of sled inline. It is fixed for
-/// the life of a folder. sled gathers writes in buffers of this size, a dozen and more at a time:
-/// with 8 MiB they were 117 MB of memory during a checkpoint.
-const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
-
-/// sled's names for its log and its settings.
-const LOG: &str = "db";
-const SETTINGS: &str = "conf";
 
 /// How many further accesses follow a read or a deletion. With five accesses a value and four values
 /// a block, sled looks at its limit every third block.
 const NUDGES: usize = 4;
-
-/// How often and how long, in milliseconds, open waits for the lock of a store that was dropped.
-const LOCK_TRIES: usize = 100;
-const LOCK_WAIT_MS: u64 = 20;
 
 /// How a [`SledStore`] is opened.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +56,8 @@ impl Default for SledOptions {
 /// of the data folder to see to.
 #[derive(Debug)]
 pub struct SledStore {
-    db: sled::Db,
+    /// `None` once it is being dropped.
+    db: Option<sled::Db>,
     folder: PathBuf,
     /// Our own descriptor of sled's file `db`.
     file: File,
@@ -82,29 +72,29 @@ impl SledStore {
     ///
     /// [`StoreError::Open`] when it cannot be opened, [`StoreError::SyncNotInForce`] when a flush
     /// would not reach the disk.
-    pub fn open(folder: &Path, options: SledOptions) -> Result<Self, StoreError> {
+    pub fn open(at: &Path, options: SledOptions) -> Result<Self, StoreError> {
         let cannot = |error: sled::Error| StoreError::Open {
-            folder: folder.to_path_buf(),
+            folder: at.to_path_buf(),
             reason: explain(&error).into(),
         };
-        prepare(folder).map_err(|error| cannot(error.into()))?;
+        folder::prepare(at).map_err(|error| cannot(error.into()))?;
         let file = File::options()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
-            .open(folder.join(LOG))
+            .open(at.join(LOG))
             .map_err(|error| cannot(error.into()))?;
-        let db = open_sled(folder, options).map_err(cannot)?;
+        let db = caught(|| folder::open(at, options)).map_err(cannot)?;
         let store = Self {
-            db,
-            folder: folder.to_path_buf(),
+            db: Some(db),
+            folder: at.to_path_buf(),
             file,
             failed: OnceLock::new(),
             disk_bytes: AtomicU64::new(0),
         };
         store.prove_sync()?;
-        sync_folder(folder).map_err(|error| cannot(error.into()))?;
+        folder::sync(at).map_err(|error| cannot(error.into()))?;
         Ok(store)
     }
 
@@ -135,16 +125,21 @@ impl SledStore {
     /// Counts the start, in a tree of its own so that no scan sees it, and flushes. A count, because
     /// sled does not write what is there already.
     fn prove_flush(&self) -> Result<(), StoreError> {
-        let tree = self
-            .db
-            .open_tree("start")
-            .map_err(|error| self.fail(error))?;
-        let count = tree.get("count").map_err(|error| self.fail(error))?;
-        let count = count.and_then(|count| count.as_ref().try_into().ok());
-        let count = count.map_or(0, u64::from_le_bytes).wrapping_add(1);
-        tree.insert("count", &count.to_le_bytes())
-            .map_err(|error| self.fail(error))?;
+        self.ask(|db| {
+            let tree = db.open_tree("start")?;
+            let count = tree.get("count")?;
+            let count = count.and_then(|count| count.as_ref().try_into().ok());
+            let count = count.map_or(0, u64::from_le_bytes).wrapping_add(1);
+            tree.insert("count", &count.to_le_bytes())
+        })?;
         self.flush()
+    }
+
+    /// Asks sled, unless it has failed before.
+    fn ask<T>(&self, question: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
+        self.check()?;
+        let db = self.db.as_ref().expect("only a drop takes it");
+        caught(|| question(db)).map_err(|error| self.fail(error))
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -154,17 +149,6 @@ impl SledStore {
             }),
             None => Ok(()),
         }
-    }
-
-    /// Makes sled look sooner at whether its cache is over its limit: it counts accesses, and the
-    /// leaf of this key is in memory now.
-    fn nudge_cache(&self, key: &[u8]) -> Result<(), StoreError> {
-        for _ in 0..NUDGES {
-            self.db
-                .contains_key(key)
-                .map_err(|error| self.fail(error))?;
-        }
-        Ok(())
     }
 
     /// Latches the first failure; every call from now on ends with it.
@@ -177,38 +161,54 @@ impl SledStore {
     }
 }
 
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        let dropped = caught(|| {
+            drop(db);
+            Ok(())
+        });
+        if let Err(error) = dropped {
+            // Every checkpoint that counts was flushed before.
+            tracing::warn!(%error, "the store could not be closed in good order");
+        }
+    }
+}
+
 impl Store for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.check()?;
-        let value = self.db.get(key).map_err(|error| self.fail(error))?;
-        self.nudge_cache(key)?;
-        Ok(value.map(Bytes::from_owner))
+        self.ask(|db| {
+            let value = db.get(key)?;
+            nudge_cache(db, key)?;
+            Ok(value.map(Bytes::from_owner))
+        })
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         check_size(key, value)?;
-        self.check()?;
-        self.db
-            .insert(key, value)
-            .map_err(|error| self.fail(error))?;
-        self.nudge_cache(key)
+        self.ask(|db| {
+            db.insert(key, value)?;
+            nudge_cache(db, key)
+        })
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), StoreError> {
-        self.check()?;
-        self.db.remove(key).map_err(|error| self.fail(error))?;
-        self.nudge_cache(key)
+        self.ask(|db| {
+            db.remove(key)?;
+            nudge_cache(db, key)
+        })
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut PairVisitor<'_>) -> Result<(), StoreError> {
-        self.check()?;
-        for pair in self.db.scan_prefix(prefix) {
-            let (key, value) = pair.map_err(|error| self.fail(error))?;
-            if visit(&key, &value).is_break() {
-                break;
+        self.ask(|db| {
+            for pair in db.scan_prefix(prefix) {
+                let (key, value) = pair?;
+                if visit(&key, &value).is_break() {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn keys(
@@ -217,33 +217,56 @@ impl Store for SledStore {
         from: &[u8],
         visit: &mut KeyVisitor<'_>,
     ) -> Result<(), StoreError> {
-        self.check()?;
-        for pair in self.db.range(prefix.max(from)..) {
-            let (key, _) = pair.map_err(|error| self.fail(error))?;
-            if !key.starts_with(prefix) || visit(&key).is_break() {
-                break;
+        self.ask(|db| {
+            for pair in db.range(prefix.max(from)..) {
+                let (key, _) = pair?;
+                if !key.starts_with(prefix) || visit(&key).is_break() {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        self.check()?;
-        self.db.flush().map_err(|error| self.fail(error))?;
-        self.file.sync_data().map_err(|error| self.fail(error))?;
-        #[cfg(all(feature = "honest-sled-sync", target_os = "linux"))]
-        if let Some(errno) = verteilt_sled_sync::failure() {
-            return Err(self.fail(io::Error::from_raw_os_error(errno)));
-        }
-        Ok(())
+        self.ask(|db| {
+            db.flush()?;
+            self.file.sync_data()?;
+            #[cfg(all(feature = "honest-sled-sync", target_os = "linux"))]
+            if let Some(errno) = verteilt_sled_sync::failure() {
+                return Err(io::Error::from_raw_os_error(errno).into());
+            }
+            Ok(())
+        })
     }
 
     fn disk_bytes(&self) -> u64 {
-        if let Ok(bytes) = self.db.size_on_disk() {
+        let bytes = self.db.as_ref().map(sled::Db::size_on_disk);
+        if let Some(Ok(bytes)) = bytes {
             self.disk_bytes.store(bytes, Ordering::Relaxed);
         }
         self.disk_bytes.load(Ordering::Relaxed)
     }
+}
+
+/// Makes sled look sooner at whether its cache is over its limit: it counts accesses, and the leaf
+/// of this key is in memory now.
+fn nudge_cache(db: &sled::Db, key: &[u8]) -> sled::Result<()> {
+    for _ in 0..NUDGES {
+        db.contains_key(key)?;
+    }
+    Ok(())
+}
+
+/// Makes a panic of sled an error.
+fn caught<T>(work: impl FnOnce() -> sled::Result<T>) -> sled::Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(sled::Error::ReportableBug(
+            words.unwrap_or("a panic").to_owned(),
+        ))
+    })
 }
 
 /// What sled says, and what to do about it.
@@ -255,61 +278,15 @@ fn explain(error: &sled::Error) -> String {
                  and that the broker may write there, then start it again"
             );
         }
+        sled::Error::ReportableBug(words) => {
+            return format!(
+                "sled gave up ({words}). Check the disk, then start the broker again; if it does \
+                 not start, restore the data folder from a copy"
+            );
+        }
         sled::Error::Corruption { at: Some(at), .. } => format!("`{LOG}` is damaged at {at:?}"),
         sled::Error::Corruption { at: None, .. } => "its files are damaged".to_owned(),
         other => format!("its files are damaged: {other}"),
     };
     format!("{what}. Check the disk, then restore the data folder from a copy")
-}
-
-/// Opens sled. Threads of a store that this process has just dropped may hold the lock for a moment.
-fn open_sled(folder: &Path, options: SledOptions) -> sled::Result<sled::Db> {
-    let config = sled::Config::new()
-        .path(folder)
-        .segment_size(SEGMENT_BYTES)
-        .cache_capacity(options.cache_bytes)
-        .flush_every_ms(Some(options.flush_every_ms));
-    for _ in 1..LOCK_TRIES {
-        match config.open() {
-            Err(sled::Error::Io(error)) if error.to_string().contains("acquire lock") => {
-                thread::sleep(Duration::from_millis(LOCK_WAIT_MS));
-            }
-            opened => return opened,
-        }
-    }
-    config.open()
-}
-
-/// Creates the folder and removes what an earlier open that did not come to its end may have left.
-fn prepare(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let mut is_new = !fs::metadata(folder.join(LOG)).is_ok_and(|log| log.len() > 0);
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        let Some(name) = name.filter(|name| name.starts_with("snap.")) else {
-            continue;
-        };
-        if name.ends_with(".generating") {
-            fs::remove_file(&path)?;
-        } else {
-            is_new = false;
-        }
-    }
-    let settings = folder.join(SETTINGS);
-    if is_new && settings.try_exists()? {
-        fs::remove_file(settings)?;
-    }
-    Ok(())
-}
-
-/// Makes the names of sled's files last, and the settings file, which sled writes without a sync.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder.join(SETTINGS))?.sync_all()?;
-    File::open(folder)?.sync_all()?;
-    let absolute: PathBuf = std::path::absolute(folder)?;
-    match absolute.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
 }

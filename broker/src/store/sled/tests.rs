@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{LOG, SETTINGS};
+use super::folder::{LOG, SETTINGS};
 use crate::store::{Body, Catalog, SledOptions, SledStore, Store, StoreError, VALUE_BYTES_MAX};
 
 fn open(folder: &Path) -> SledStore {
@@ -37,7 +37,7 @@ fn a_flush_of_sled_ends_in_our_fdatasync() {
     let store = open(folder.path());
     let before = verteilt_sled_sync::calls();
     store.put(b"key", b"value").unwrap();
-    store.db.flush().unwrap();
+    store.db.as_ref().unwrap().flush().unwrap();
     assert!(verteilt_sled_sync::calls() > before);
     assert_eq!(verteilt_sled_sync::failure(), None);
 }
@@ -142,6 +142,16 @@ fn the_first_failure_stays() {
     assert_eq!(store.put(b"k", b"v").unwrap_err(), first);
     assert_eq!(store.get(b"k").unwrap_err(), first);
     assert_eq!(store.delete(b"k").unwrap_err(), first);
+    assert_eq!(store.flush().unwrap_err(), first);
+}
+
+#[test]
+fn a_panic_of_sled_is_a_failure_that_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let first = store.ask(|_| -> sled::Result<()> { panic!("no space left") });
+    let first = first.unwrap_err();
+    assert!(first.to_string().contains("no space left"), "{first}");
     assert_eq!(store.flush().unwrap_err(), first);
 }
 
