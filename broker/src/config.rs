@@ -54,6 +54,8 @@ const SEAL_AFTER: Duration = Duration::from_millis(50);
 const DELIVERY_JOBS_MAX: usize = 1_024;
 /// At most 350 bytes each, so that they fit into one frame.
 const STATS_QUEUES_MAX: usize = 2_000;
+/// Topics at most 300 bytes each, positions of a group at most 25, so that they fit, too.
+const STATS_TOPICS_MAX: usize = 2_000;
 
 impl BrokerConfig {
     /// The defaults of the product, for this folder and address.
@@ -128,6 +130,11 @@ impl BrokerConfig {
             memory_bytes_max: self.memory_bytes_max,
             upload_bytes_max: limits::UPLOAD_BYTES_MAX,
             body_bytes_max: limits::BODY_BYTES_MAX,
+            topics_max: limits::TOPICS_MAX as u32,
+            partitions_max: limits::PARTITIONS_MAX,
+            partitions_total_max: limits::PARTITIONS_TOTAL_MAX as u32,
+            groups_max: limits::GROUPS_MAX as u32,
+            stats_topics_max: STATS_TOPICS_MAX,
             stats_queues_max: STATS_QUEUES_MAX,
             delivery_jobs_max: DELIVERY_JOBS_MAX,
             delivery_bytes_max: crate::convert::FRAME_ROOM_BYTES as u64,

@@ -2,12 +2,15 @@
 //! commands, effects leave as frames.
 
 mod answer;
+mod records;
 mod request;
+mod topic;
 
 pub(crate) use answer::{
     DeliveredJob, FRAME_ROOM_BYTES, checkpoint_done, deliver, goodbye, part, peeked, pushed, simple,
 };
-pub(crate) use request::{Bad, Context, Converted, convert};
+pub(crate) use records::{assigned, groups, published, records, topics};
+pub(crate) use request::{Bad, Context, Converted, convert, takes_credit};
 
 use verteilt_core::Refusal;
 use verteilt_protocol::ErrorCode;
@@ -21,6 +24,12 @@ pub(crate) fn code_of(refusal: Refusal) -> ErrorCode {
         Refusal::SubscriptionUnknown => ErrorCode::SubscriptionUnknown,
         Refusal::SubscriptionExists => ErrorCode::SubscriptionExists,
         Refusal::SubscriptionLimit => ErrorCode::SubscriptionLimit,
+        Refusal::TopicUnknown => ErrorCode::TopicUnknown,
+        Refusal::TopicExists => ErrorCode::TopicExists,
+        Refusal::TopicLimit => ErrorCode::TopicLimit,
+        Refusal::PartitionUnknown => ErrorCode::PartitionUnknown,
+        Refusal::PartitionLost => ErrorCode::PartitionLost,
+        Refusal::GroupLimit => ErrorCode::GroupLimit,
         Refusal::BadArgument => ErrorCode::BadArgument,
         Refusal::SequenceTooOld => ErrorCode::SequenceTooOld,
         Refusal::UploadUnknown => ErrorCode::UploadUnknown,

@@ -1,7 +1,7 @@
 //! Numbers of the loop for Prometheus. Handles are looked up once; counting is then an addition.
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use verteilt_core::{Effect, Shard};
+use verteilt_core::{Effect, Shard, TopicEffect};
 
 /// Queues that get gauges of their own; more would make every scrape long.
 const QUEUES_MAX: usize = 1_000;
@@ -13,6 +13,8 @@ pub(crate) struct Meters {
     pushed: Counter,
     delivered: Counter,
     settled: Counter,
+    published: Counter,
+    records: Counter,
     refused: Counter,
     jobs: Gauge,
     leased: Gauge,
@@ -30,6 +32,8 @@ impl Meters {
             round_requests: histogram!("verteilt_round_requests"),
             pushed: counter!("verteilt_jobs_pushed_total"),
             delivered: counter!("verteilt_jobs_delivered_total"),
+            published: counter!("verteilt_records_published_total"),
+            records: counter!("verteilt_records_delivered_total"),
             settled: counter!("verteilt_settles_total"),
             refused: counter!("verteilt_requests_refused_total"),
             jobs: gauge!("verteilt_jobs"),
@@ -57,10 +61,21 @@ impl Meters {
             } => {
                 self.pushed.increment(u64::from(*count));
             }
+            Effect::Topic(TopicEffect::Published {
+                count,
+                duplicate: false,
+                ..
+            }) => self.published.increment(u64::from(*count)),
             Effect::Deliver { jobs, .. } => self.delivered.increment(jobs.len() as u64),
             Effect::Settled { .. } => self.settled.increment(1),
             Effect::Refused { .. } => self.refused.increment(1),
             _ => {}
+        }
+    }
+
+    pub(crate) fn records_delivered(&self, records: u64) {
+        if records > 0 {
+            self.records.increment(records);
         }
     }
 
@@ -95,6 +110,11 @@ impl Meters {
                 gauge!("verteilt_queue_jobs", &labels).set(jobs as f64);
             }
         }
+        for (namespace, stats) in shard.all_topics().into_iter().take(QUEUES_MAX) {
+            let labels = [("namespace", namespace), ("topic", stats.topic)];
+            gauge!("verteilt_topic_records", &labels).set(stats.records as f64);
+            gauge!("verteilt_topic_bytes", &labels).set(stats.bytes as f64);
+        }
     }
 }
 
@@ -119,6 +139,19 @@ fn describe() {
     describe_counter!(
         "verteilt_requests_refused_total",
         "Requests answered with an error"
+    );
+    describe_counter!(
+        "verteilt_records_published_total",
+        "Records taken in and acknowledged"
+    );
+    describe_counter!(
+        "verteilt_records_delivered_total",
+        "Records sent to subscriptions, each time counted"
+    );
+    describe_gauge!("verteilt_topic_records", "Records that a topic keeps");
+    describe_gauge!(
+        "verteilt_topic_bytes",
+        "Bytes that a topic keeps, with what stands around its records"
     );
     describe_gauge!("verteilt_jobs", "Jobs that are not done");
     describe_gauge!("verteilt_jobs_leased", "Jobs that workers hold");

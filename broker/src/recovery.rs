@@ -9,7 +9,7 @@ use verteilt_core::{JobId, Ledger, Millis, Shard, record};
 use crate::bare::Ground;
 use crate::clock::{Clock, wall_ms};
 use crate::config::BrokerConfig;
-use crate::engine::{Bodies, Engine, Failure, Workers};
+use crate::engine::{Bodies, Engine, Failure, Records, Workers};
 use crate::error::StartError;
 use crate::folder::Folder;
 use crate::follower::Follower;
@@ -71,6 +71,7 @@ pub(crate) fn assemble(
         ledger: bytes::Bytes::new(),
         pages: Vec::new(),
         blocks: Vec::new(),
+        records: Vec::new(),
     });
     let ledger = if snapshot.lsn == 0 {
         Ledger::new(JobId(1), limits.producer_window)
@@ -79,7 +80,8 @@ pub(crate) fn assemble(
     };
     let shard = restore(limits, &snapshot, ledger.clone(), &blocks)?;
     let bodies = Bodies::new(snapshot.blocks.clone().into(), config.cache_bytes);
-    let mut engine = Engine::new(SHARD, shard, bodies);
+    let records = Records::new(snapshot.records.clone().into(), config.cache_bytes);
+    let mut engine = Engine::new(SHARD, shard, bodies, records);
     replay(&mut engine, journal.log().as_ref())?;
 
     let journaled_ms = recovered.last_time_ms.max(snapshot.time_ms);
@@ -94,7 +96,7 @@ pub(crate) fn assemble(
     );
     engine.start(clock.now_ms());
     let at = (snapshot.lsn, snapshot.time_ms);
-    let metas = (snapshot.pages, snapshot.blocks);
+    let metas = (snapshot.pages, snapshot.blocks, snapshot.records);
     let window_bytes = config.checkpoint_bytes;
     let follower = Follower::new(
         SHARD,

@@ -7,6 +7,7 @@ use crate::cmd::completions::Completions;
 use crate::cmd::push::Push;
 use crate::cmd::queue::Queue;
 use crate::cmd::serve::Serve;
+use crate::cmd::topic::Topic;
 use crate::cmd::torture::Torture;
 use crate::cmd::up::Up;
 use crate::cmd::work::Work;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Push(Push),
     Work(Work),
     Queue(Queue),
+    Topic(Topic),
     Checkpoint(Checkpoint),
     Torture(Torture),
     Completions(Completions),

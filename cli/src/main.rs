@@ -56,6 +56,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Push(push) => push.run().await,
         Command::Work(work) => work.run().await,
         Command::Queue(queue) => queue.run().await,
+        Command::Topic(topic) => topic.run().await,
         Command::Checkpoint(checkpoint) => checkpoint.run().await,
         Command::Torture(torture) => torture.run().await,
         Command::Completions(completions) => completions.run(),

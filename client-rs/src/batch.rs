@@ -1,5 +1,5 @@
-//! Push frames under construction: one for each (queue, options), filled by callers, taken by the
-//! driver whenever it can write.
+//! Push and publish frames under construction: one for each (queue or topic, options), filled by
+//! callers, taken by the driver whenever it can write.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,13 +24,16 @@ const SPARE_MAX: usize = 4;
 pub(crate) const JOB_OVERHEAD_BYTES: usize = 64;
 /// Most bytes of a PUSH message beside its lists of lengths.
 const MESSAGE_BYTES_MAX: usize = 512;
-/// Most bytes that a job adds to the lists of lengths: two numbers below 2^21.
-const LENGTHS_BYTES_MAX: usize = 6;
+/// Most bytes that a job or record adds to the lists of lengths: three numbers below 2^21.
+const LENGTHS_BYTES_MAX: usize = 9;
 
 /// What the broker said about a frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
+    /// The first job, or the offset of the first record.
     pub(crate) first_id: u64,
+    /// Of records.
+    pub(crate) partition: u32,
     pub(crate) durability: Durability,
     pub(crate) duplicate: bool,
 }
@@ -74,6 +77,8 @@ pub(crate) struct PushBatch {
     pub(crate) key: BatchKey,
     pub(crate) body_lengths: Vec<u32>,
     pub(crate) header_lengths: Vec<u32>,
+    /// Of records.
+    pub(crate) key_lengths: Vec<u32>,
     pub(crate) payload: BytesMut,
     /// The body of the only job, when it is too large for a frame.
     pub(crate) upload: Option<Bytes>,
@@ -91,6 +96,7 @@ impl PushBatch {
             key,
             body_lengths: Vec::with_capacity(jobs),
             header_lengths: Vec::new(),
+            key_lengths: Vec::new(),
             payload,
             upload: None,
             cost_bytes: 0,
@@ -109,6 +115,25 @@ impl PushBatch {
         jobs <= limits.batch_jobs
             && bytes <= BATCH_BYTES
             && bytes + jobs * LENGTHS_BYTES_MAX + MESSAGE_BYTES_MAX <= limits.frame_bytes
+    }
+
+    /// Appends a record: key, header block, then value.
+    pub(crate) fn append_record(
+        &mut self,
+        key: Option<&[u8]>,
+        value: &[u8],
+        headers: Option<&wire::Headers>,
+    ) {
+        if let Some(key) = key {
+            self.payload.extend_from_slice(key);
+            self.cost_bytes += key.len();
+            // The records before this one had none.
+            self.key_lengths.resize(self.body_lengths.len(), 0);
+        }
+        if key.is_some() || !self.key_lengths.is_empty() {
+            self.key_lengths.push(key.map_or(0, <[u8]>::len) as u32);
+        }
+        self.append(value, headers);
     }
 
     /// Appends a job: header block, then body.

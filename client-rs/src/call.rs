@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use verteilt_protocol::{Frame, FrameType, encode, wire};
 
+use crate::consumer::RecordInbox;
 use crate::error::ClientError;
 use crate::lot::Lot;
 use crate::settle::SettleKind;
@@ -25,6 +26,13 @@ pub(crate) enum Request {
     QueuePause(wire::QueuePause),
     QueuePurge(wire::QueuePurge),
     Checkpoint,
+    TopicCreate(wire::TopicCreate),
+    TopicChange(wire::TopicChange),
+    TopicDelete(wire::TopicDelete),
+    TopicStats(wire::TopicStatsRequest),
+    GroupStats(wire::GroupStatsRequest),
+    TopicSubscribe(wire::TopicSubscribe),
+    Consumed(wire::Consumed),
 }
 
 impl Request {
@@ -38,6 +46,15 @@ impl Request {
             Self::QueuePeek(m) => encode(out, FrameType::QueuePeek, 0, correlation, m, &[]),
             Self::QueuePause(m) => encode(out, FrameType::QueuePause, 0, correlation, m, &[]),
             Self::QueuePurge(m) => encode(out, FrameType::QueuePurge, 0, correlation, m, &[]),
+            Self::TopicCreate(m) => encode(out, FrameType::TopicCreate, 0, correlation, m, &[]),
+            Self::TopicChange(m) => encode(out, FrameType::TopicChange, 0, correlation, m, &[]),
+            Self::TopicDelete(m) => encode(out, FrameType::TopicDelete, 0, correlation, m, &[]),
+            Self::TopicStats(m) => encode(out, FrameType::TopicStats, 0, correlation, m, &[]),
+            Self::GroupStats(m) => encode(out, FrameType::GroupStats, 0, correlation, m, &[]),
+            Self::TopicSubscribe(m) => {
+                encode(out, FrameType::TopicSubscribe, 0, correlation, m, &[]);
+            }
+            Self::Consumed(m) => encode(out, FrameType::Consumed, 0, correlation, m, &[]),
             Self::Checkpoint => {
                 encode(
                     out,
@@ -54,7 +71,16 @@ impl Request {
     /// What the answer must be.
     pub(crate) fn answer(&self) -> FrameType {
         match self {
-            Self::Subscribe(_) | Self::Unsubscribe(_) | Self::QueuePause(_) => FrameType::Ok,
+            Self::Subscribe(_)
+            | Self::Unsubscribe(_)
+            | Self::QueuePause(_)
+            | Self::TopicCreate(_)
+            | Self::TopicChange(_)
+            | Self::TopicDelete(_)
+            | Self::TopicSubscribe(_)
+            | Self::Consumed(_) => FrameType::Ok,
+            Self::TopicStats(_) => FrameType::TopicStatsReply,
+            Self::GroupStats(_) => FrameType::GroupStatsReply,
             Self::Reserve(_) => FrameType::Deliver,
             Self::QueueStats(_) => FrameType::QueueStatsReply,
             Self::QueuePeek(_) => FrameType::QueuePeeked,
@@ -115,6 +141,8 @@ pub(crate) enum Command {
     },
     /// Deliveries of this subscription go there from now on, also after a reconnect.
     Register(Arc<Inbox>),
+    /// As above, for records.
+    RegisterConsumer(Arc<RecordInbox>),
     /// No more of them.
     Unregister {
         subscription: u64,

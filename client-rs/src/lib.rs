@@ -24,6 +24,7 @@
 //!
 //! # Where to start
 //! * [`Client`]: push, subscribe, reserve, look at queues; [`ClientBuilder`] for its limits.
+//! * [`Topics`]: logs in partitions: publish, consume alone or as a group.
 //! * [`Worker`]: a handler for a queue, with leases kept alive and an orderly shutdown.
 //! * [`Job`]: what a worker may do with a job.
 //! * [`ClientError`]: what can go wrong and whether to try again.
@@ -53,6 +54,7 @@ mod builder;
 mod call;
 mod client;
 mod completion;
+mod consumer;
 mod driver;
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -68,6 +70,7 @@ mod reconnect;
 mod settle;
 mod shared;
 mod subscription;
+mod topic;
 mod transport;
 mod url;
 mod worker;
@@ -77,6 +80,7 @@ pub use verteilt_protocol::ErrorCode;
 pub use crate::admin::{JobState, PeekedJob, QueueStats};
 pub use crate::builder::ClientBuilder;
 pub use crate::client::Client;
+pub use crate::consumer::{Consumer, ConsumerOptions, Record, StartAt};
 pub use crate::error::ClientError;
 pub use crate::events::ConnectionEvent;
 pub use crate::job::Job;
@@ -86,5 +90,9 @@ pub use crate::push::Pushing;
 pub use crate::reconnect::Reconnect;
 pub use crate::settle::Settling;
 pub use crate::subscription::{Credit, Subscription};
+pub use crate::topic::{
+    GroupPosition, GroupStats, PartitionOffsets, PublishOptions, Published, Publishing, Retention,
+    TopicOptions, TopicStats, Topics,
+};
 pub use crate::transport::{Connecting, Connector, Transport};
 pub use crate::worker::{Worker, WorkerSummary};

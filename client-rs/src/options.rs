@@ -100,6 +100,20 @@ pub struct Pushed {
     pub duplicate: bool,
 }
 
+/// What a frame is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Jobs of a queue.
+    #[default]
+    Queue,
+    /// Records for whichever partition has its turn.
+    Turn,
+    /// Records for this partition.
+    Partition(u32),
+    /// Records whose keys belong to this partition, as far as is known here; the broker looks again.
+    Key(u32),
+}
+
 /// The options that all jobs of a frame share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BatchKey {
@@ -109,6 +123,7 @@ pub(crate) struct BatchKey {
     pub(crate) lease_ms: u64,
     pub(crate) durability: i32,
     pub(crate) deadline: Option<Duration>,
+    pub(crate) target: Target,
 }
 
 impl BatchKey {
@@ -139,6 +154,7 @@ impl BatchKey {
             lease_ms,
             durability: options.durability.to_wire(),
             deadline: options.deadline.or(deadline),
+            target: Target::Queue,
         })
     }
 

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use futures_util::future::poll_fn;
 use prost::Message;
 use tokio::time::Instant;
-use verteilt_protocol::wire;
+use verteilt_protocol::{limits, wire};
 
-use crate::batch::{FrameLimits, JOB_OVERHEAD_BYTES, Ticket};
+use crate::batch::{FrameLimits, JOB_OVERHEAD_BYTES, Taken, Ticket};
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::options::{BatchKey, Header, PushOptions, Pushed};
 use crate::shared::{Pending, Shared};
+use crate::topic::Published;
 
 /// Permits that a batch takes from the budget at one time at most: a frame's worth.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -134,6 +135,28 @@ impl Pushing<'_> {
 impl Ticket {
     /// Waits for the answer of the frame.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Result<Pushed, ClientError>> {
+        let taken = std::task::ready!(self.poll_taken(context));
+        Poll::Ready(taken.map(|taken| Pushed {
+            id: taken.first_id + u64::from(self.slot),
+            durability: taken.durability,
+            duplicate: taken.duplicate,
+        }))
+    }
+
+    /// As `poll`, for a record.
+    pub(crate) fn poll_published(
+        &self,
+        context: &Context<'_>,
+    ) -> Poll<Result<Published, ClientError>> {
+        let taken = std::task::ready!(self.poll_taken(context));
+        Poll::Ready(taken.map(|taken| Published {
+            partition: taken.partition,
+            offset: taken.first_id + u64::from(self.slot),
+            duplicate: taken.duplicate,
+        }))
+    }
+
+    fn poll_taken(&self, context: &Context<'_>) -> Poll<Result<Taken, ClientError>> {
         let completion = &self.completion;
         if completion.get().is_none() && completion.register(self.slot, context.waker()) {
             return Poll::Pending;
@@ -141,11 +164,69 @@ impl Ticket {
         let taken = completion
             .get()
             .expect("register says false only with an answer there");
-        Poll::Ready(taken.clone().map(|taken| Pushed {
-            id: taken.first_id + u64::from(self.slot),
-            durability: taken.durability,
-            duplicate: taken.duplicate,
-        }))
+        Poll::Ready(taken.clone())
+    }
+}
+
+/// A record whose options have been checked.
+pub(crate) struct RecordToPublish<'a> {
+    topic: &'a str,
+    batch: BatchKey,
+    key: Option<&'a [u8]>,
+    value: &'a [u8],
+    headers: Option<wire::Headers>,
+    bytes: usize,
+}
+
+impl<'a> RecordToPublish<'a> {
+    pub(crate) fn new(
+        topic: &'a str,
+        batch: BatchKey,
+        key: Option<&'a [u8]>,
+        headers: &[Header],
+        value: &'a [u8],
+    ) -> Result<Self, ClientError> {
+        let headers = to_wire(headers);
+        let header_bytes = headers.as_ref().map_or(0, Message::encoded_len);
+        let bytes = key.map_or(0, <[u8]>::len) + header_bytes + value.len();
+        let limit = limits::RECORD_BYTES_MAX as u64;
+        if bytes as u64 > limit {
+            let bytes = bytes as u64;
+            return Err(ClientError::BodyTooLarge { bytes, limit });
+        }
+        check_sizes(&FrameLimits::PROTOCOL, value.len(), header_bytes)?;
+        Ok(Self {
+            topic,
+            batch,
+            key,
+            value,
+            headers,
+            bytes,
+        })
+    }
+
+    pub(crate) fn cost_bytes(&self) -> usize {
+        self.bytes + JOB_OVERHEAD_BYTES
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.batch.deadline
+    }
+
+    /// Puts the record into the open frame. Its budget has been taken.
+    pub(crate) fn append(self, shared: &Shared) -> Result<Ticket, ClientError> {
+        let mut pending = shared.pending.lock();
+        pending.check_open()?;
+        let pushes = &mut pending.pushes;
+        let batch = pushes.batch_for(self.topic, &self.batch, 1, self.bytes)?;
+        let slot = batch.jobs() as u32;
+        batch.append_record(self.key, self.value, self.headers.as_ref());
+        let ticket = Ticket {
+            completion: Arc::clone(&batch.completion),
+            slot,
+        };
+        shared.wake_for_push(pending, self.batch.deadline);
+        Ok(ticket)
     }
 }
 
@@ -298,7 +379,7 @@ impl Shared {
 
     /// Waits until so many bytes more may be unanswered. A single body larger than the whole budget
     /// waits for all of it.
-    async fn take_budget(
+    pub(crate) async fn take_budget(
         &self,
         bytes: usize,
         deadline: Option<Duration>,

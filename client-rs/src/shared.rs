@@ -92,6 +92,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Semaphore,
     /// Calls that may be unanswered.
     pub(crate) calls: Semaphore,
+    /// How many partitions topics have, as the broker said last; for those with keyed publishes.
+    pub(crate) partitions: Mutex<FxHashMap<String, u32>>,
     /// Which connection this is, counted from 1; grows when one is lost.
     pub(crate) generation: AtomicU64,
     pub(crate) events: broadcast::Sender<ConnectionEvent>,
@@ -120,6 +122,7 @@ impl Shared {
             calls: Semaphore::new(CALLS_MAX),
             config,
             pending: Mutex::new(pending),
+            partitions: Mutex::default(),
             generation: AtomicU64::new(0),
             events: broadcast::channel(EVENTS_KEPT).0,
             close_overdue: AtomicBool::new(false),

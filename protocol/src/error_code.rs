@@ -83,6 +83,12 @@ error_codes! {
     QueueLimit = 303, "QUEUE_LIMIT", false, "The broker has as many queues as it allows; use fewer queues, or raise the limit.";
     SubscriptionExists = 304, "SUBSCRIPTION_EXISTS", false, "This subscription number already stands for another queue; choose another number.";
     SubscriptionLimit = 305, "SUBSCRIPTION_LIMIT", false, "The connection has as many subscriptions and waiting RESERVE as it may; end one or open another connection.";
+    TopicUnknown = 306, "TOPIC_UNKNOWN", false, "There is no such topic; create it first.";
+    TopicExists = 307, "TOPIC_EXISTS", false, "A topic of this name has other settings; change it, or choose another name.";
+    TopicLimit = 308, "TOPIC_LIMIT", false, "The broker has as many topics or partitions as it allows; use fewer, or raise the limit.";
+    PartitionUnknown = 309, "PARTITION_UNKNOWN", false, "The topic has no such partition; look at its numbers.";
+    PartitionLost = 310, "PARTITION_LOST", false, "Another member of the group has the partition now; drop what was read of it.";
+    GroupLimit = 311, "GROUP_LIMIT", false, "The topic has as many consumer groups as the broker allows; use fewer names.";
     Busy = 400, "BUSY", true, "The broker has more work than it can take on; try again after a pause.";
     MemoryFull = 401, "MEMORY_FULL", true, "The memory for bodies of `memory` jobs is full; try again once some are done.";
     DiskFull = 402, "DISK_FULL", true, "The disk or the journal's share of it is full; work off jobs or add space, then try again.";

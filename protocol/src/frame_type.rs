@@ -102,6 +102,13 @@ frame_types! {
     TopicSubscribe = 0x33, "TOPIC_SUBSCRIBE", Client, Some("TopicSubscribe"), "Records of a topic, as credit allows.";
     Records = 0x34, "RECORDS", Server, Some("Records"), "Records of one partition.";
     Consumed = 0x35, "CONSUMED", Client, Some("Consumed"), "Records up to an offset are done with.";
+    TopicAssigned = 0x36, "TOPIC_ASSIGNED", Server, Some("TopicAssigned"), "The partitions that a subscription reads.";
+    TopicChange = 0x37, "TOPIC_CHANGE", Client, Some("TopicChange"), "Changes what a topic keeps.";
+    TopicDelete = 0x38, "TOPIC_DELETE", Client, Some("TopicDelete"), "Deletes a topic with its records and groups.";
+    TopicStats = 0x39, "TOPIC_STATS", Client, Some("TopicStatsRequest"), "Asks for the numbers of topics.";
+    TopicStatsReply = 0x3A, "TOPIC_STATS_REPLY", Server, Some("TopicStatsReply"), "Answers TOPIC_STATS.";
+    GroupStats = 0x3B, "GROUP_STATS", Client, Some("GroupStatsRequest"), "Asks for the numbers of a topic's groups.";
+    GroupStatsReply = 0x3C, "GROUP_STATS_REPLY", Server, Some("GroupStatsReply"), "Answers GROUP_STATS.";
     Request = 0x40, "REQUEST", Client, Some("Request"), "Work for a service, answered once.";
     BodyPart = 0x41, "BODY_PART", Both, Some("BodyPart"), "A part of a request's or a reply's body.";
     Reply = 0x42, "REPLY", Both, Some("Reply"), "The answer to a request.";

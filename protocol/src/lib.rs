@@ -11,6 +11,7 @@
 //! | [`frame_type`] | every type of frame, who sends it, what it carries |
 //! | [`payload`] | the jobs of a batch inside one payload |
 //! | [`headers`] | the header block of a job |
+//! | [`records`] | the records of a topic, and the partition of a key |
 //! | [`error_code`] | every refusal, and whether to try again |
 //! | [`name`] | what a queue, topic, service or namespace may be called |
 //! | [`limits`] | every number, in one place |
@@ -22,6 +23,7 @@ pub mod headers;
 pub mod limits;
 pub mod name;
 pub mod payload;
+pub mod records;
 
 /// The messages, generated from `proto/verteilt.proto` (see `tests/generated.rs`).
 ///
@@ -40,13 +42,14 @@ pub use frame_type::{FrameType, Sender};
 pub use headers::{decode_headers, encode_headers};
 pub use name::{Name, NameError};
 pub use payload::{JobSlices, PayloadSlices, split_payload, split_payload_by};
+pub use records::{RecordLists, RecordSlices, key_hash, partition_of, split_records};
 
 /// The protocol versions that this crate speaks: lowest and highest.
 pub const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
 
 /// Capability: job queues. Served by version 0.1.
 pub const CAPABILITY_JOBS: &str = "jobs";
-/// Capability: topics. Designed, announced only by a broker that serves it.
+/// Capability: topics. Served by version 0.1.
 pub const CAPABILITY_TOPICS: &str = "topics";
 /// Capability: requests with a reply. Designed, announced only by a broker that serves it.
 pub const CAPABILITY_REQUESTS: &str = "requests";

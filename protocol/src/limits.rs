@@ -53,6 +53,19 @@ pub const PURGE_JOBS_MAX: u32 = 10_000;
 /// Queues of a broker.
 pub const QUEUES_MAX: usize = 10_000;
 
+/// Topics of a broker.
+pub const TOPICS_MAX: usize = 1_000;
+/// Partitions of one topic.
+pub const PARTITIONS_MAX: u32 = 1_024;
+/// Partitions of all topics of a broker together.
+pub const PARTITIONS_TOTAL_MAX: usize = 65_536;
+/// Consumer groups of one topic.
+pub const GROUPS_MAX: usize = 1_000;
+/// Most bytes of one record: key, header block and value together.
+pub const RECORD_BYTES_MAX: usize = FRAME_BYTES_MAX - 64 * 1024;
+/// Most records of a subscription's credit; more is cut to this.
+pub const CREDIT_RECORDS_MAX: u32 = 65_536;
+
 /// Bytes of payload that a client may push before it is granted more.
 pub const PUSH_CREDIT_BYTES: u64 = 1024 * 1024;
 

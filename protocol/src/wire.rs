@@ -447,32 +447,52 @@ pub struct TopicCreate {
     /// 0: no limit.
     #[prost(uint64, tag = "3")]
     pub retention_ms: u64,
+    /// Of each partition; 0: no limit.
     #[prost(uint64, tag = "4")]
     pub retention_bytes: u64,
     #[prost(enumeration = "Durability", tag = "5")]
     pub durability: i32,
 }
+/// Keep more or less from now on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TopicChange {
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub retention_ms: u64,
+    #[prost(uint64, tag = "3")]
+    pub retention_bytes: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TopicDelete {
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+}
+/// A batch of records for one partition; taken as a whole or not at all.
 /// Payload: for each record its key, its header block, its value.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Publish {
     #[prost(string, tag = "1")]
     pub topic: ::prost::alloc::string::String,
-    /// Unset: by key hash, or round robin.
+    /// Unset: by key hash, or in turn.
     #[prost(uint32, optional, tag = "2")]
     pub partition: ::core::option::Option<u32>,
     #[prost(enumeration = "Durability", tag = "3")]
     pub durability: i32,
+    /// As in Push; the numbers of publishes and of pushes are counted apart.
     #[prost(bytes = "bytes", tag = "4")]
     pub producer: ::prost::bytes::Bytes,
     #[prost(uint64, tag = "5")]
     pub sequence: u64,
     #[prost(uint32, repeated, tag = "6")]
     pub value_lengths: ::prost::alloc::vec::Vec<u32>,
+    /// Empty, or one for each record.
     #[prost(uint32, repeated, tag = "7")]
     pub key_lengths: ::prost::alloc::vec::Vec<u32>,
     #[prost(uint32, repeated, tag = "8")]
     pub header_lengths: ::prost::alloc::vec::Vec<u32>,
 }
+/// Answers several publishes at once.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Published {
     #[prost(message, repeated, tag = "1")]
@@ -486,17 +506,23 @@ pub struct PublishResult {
     pub correlation: u64,
     #[prost(uint32, tag = "2")]
     pub partition: u32,
+    /// The records have the offsets first_offset, first_offset + 1, ...
     #[prost(uint64, tag = "3")]
     pub first_offset: u64,
     #[prost(uint32, tag = "4")]
     pub count: u32,
     #[prost(enumeration = "Durability", tag = "5")]
     pub durability: i32,
+    /// This publish had been taken before; partition and offsets are those of then.
     #[prost(bool, tag = "6")]
     pub duplicate: bool,
 }
+/// The credit is a window: at most so many records and bytes are on their way to the client or not
+/// yet CONSUMED. One record is always allowed. Sent again with the same subscription it changes the
+/// credit, and nothing else.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TopicSubscribe {
+    /// From the same numbers as those of SUBSCRIBE.
     #[prost(uint64, tag = "1")]
     pub subscription: u64,
     #[prost(string, tag = "2")]
@@ -506,13 +532,22 @@ pub struct TopicSubscribe {
     pub group: ::prost::alloc::string::String,
     #[prost(uint32, tag = "8")]
     pub credit_records: u32,
+    /// 0: the broker's default, 8 MiB.
     #[prost(uint64, tag = "9")]
     pub credit_bytes: u64,
+    /// Only these; empty: all. Not with a group.
+    #[prost(uint32, repeated, tag = "10")]
+    pub partitions: ::prost::alloc::vec::Vec<u32>,
+    /// Empty, or the offset at which to begin in each of them; then start is ignored.
+    #[prost(uint64, repeated, tag = "11")]
+    pub offsets: ::prost::alloc::vec::Vec<u64>,
+    /// None: latest. A group begins at its own position where it has one.
     #[prost(oneof = "topic_subscribe::Start", tags = "4, 5, 6, 7")]
     pub start: ::core::option::Option<topic_subscribe::Start>,
 }
 /// Nested message and enum types in `TopicSubscribe`.
 pub mod topic_subscribe {
+    /// None: latest. A group begins at its own position where it has one.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Start {
         #[prost(bool, tag = "4")]
@@ -525,6 +560,24 @@ pub mod topic_subscribe {
         TimeMs(u64),
     }
 }
+/// The partitions that a subscription reads from now on, all of them, as parallel lists. Records of
+/// others that came before are nobody's business any more: they can no longer be committed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TopicAssigned {
+    #[prost(uint64, tag = "1")]
+    pub subscription: u64,
+    /// Counts the assignments of a group; 0 without one.
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+    #[prost(uint32, repeated, tag = "3")]
+    pub partitions: ::prost::alloc::vec::Vec<u32>,
+    /// Where it begins in a partition that it did not read before.
+    #[prost(uint64, repeated, tag = "4")]
+    pub offsets: ::prost::alloc::vec::Vec<u64>,
+    /// The topic was deleted, the subscription is over.
+    #[prost(bool, tag = "5")]
+    pub ended: bool,
+}
 /// Payload: for each record its key, its header block, its value.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Records {
@@ -534,6 +587,7 @@ pub struct Records {
     pub partition: u32,
     #[prost(uint64, tag = "3")]
     pub first_offset: u64,
+    /// One for each record, or one for all.
     #[prost(uint64, repeated, tag = "4")]
     pub times_ms: ::prost::alloc::vec::Vec<u64>,
     #[prost(uint32, repeated, tag = "5")]
@@ -542,8 +596,11 @@ pub struct Records {
     pub key_lengths: ::prost::alloc::vec::Vec<u32>,
     #[prost(uint32, repeated, tag = "7")]
     pub header_lengths: ::prost::alloc::vec::Vec<u32>,
+    /// So many records before first_offset were dropped by retention before they could be sent.
+    #[prost(uint64, tag = "8")]
+    pub skipped: u64,
 }
-/// Frees credit up to and including the offset; with commit the group's position moves too.
+/// Frees credit up to and including the offset; with commit the group's position moves behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Consumed {
     #[prost(uint64, tag = "1")]
@@ -554,6 +611,84 @@ pub struct Consumed {
     pub offset: u64,
     #[prost(bool, tag = "4")]
     pub commit: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TopicStatsRequest {
+    /// Empty: all topics of the namespace, in the order of their names.
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    /// Only those behind this name: the last one of the reply before, when that said more.
+    #[prost(string, tag = "2")]
+    pub after: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TopicStatsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub topics: ::prost::alloc::vec::Vec<TopicStats>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TopicStats {
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub partitions: u32,
+    #[prost(uint64, tag = "3")]
+    pub retention_ms: u64,
+    #[prost(uint64, tag = "4")]
+    pub retention_bytes: u64,
+    /// What is kept.
+    #[prost(uint64, tag = "5")]
+    pub records: u64,
+    #[prost(uint64, tag = "6")]
+    pub bytes: u64,
+    /// Records since the topic came into being.
+    #[prost(uint64, tag = "7")]
+    pub published: u64,
+    #[prost(uint64, tag = "8")]
+    pub subscriptions: u64,
+    #[prost(uint64, tag = "9")]
+    pub groups: u64,
+    /// Parallel lists with an entry for each partition; only if one topic was asked for.
+    #[prost(uint64, repeated, tag = "10")]
+    pub first_offsets: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "11")]
+    pub next_offsets: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "12")]
+    pub partition_bytes: ::prost::alloc::vec::Vec<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GroupStatsRequest {
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    /// As in TopicStatsRequest, with names of groups.
+    #[prost(string, tag = "2")]
+    pub after: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GroupStatsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub groups: ::prost::alloc::vec::Vec<GroupStats>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GroupStats {
+    #[prost(string, tag = "1")]
+    pub group: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub members: u32,
+    /// Records behind the group's positions.
+    #[prost(uint64, tag = "3")]
+    pub lag: u64,
+    /// Parallel lists: the partitions that the group has begun, its position in each, what is left.
+    #[prost(uint32, repeated, tag = "4")]
+    pub partitions: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint64, repeated, tag = "5")]
+    pub offsets: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "6")]
+    pub lags: ::prost::alloc::vec::Vec<u64>,
 }
 /// Work for a service that is answered once. Payload: header block, then the (first part of the) body.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

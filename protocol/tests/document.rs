@@ -190,6 +190,11 @@ fn bounds() -> Vec<(&'static str, String)> {
             "jobs or ids in one frame",
             thousands(limits::BATCH_JOBS_MAX as u64),
         ),
+        ("record: key", kib(limits::RECORD_BYTES_MAX)),
+        (
+            "partitions of a topic",
+            thousands(u64::from(limits::PARTITIONS_MAX)),
+        ),
         ("name", format!("{} bytes", limits::NAME_BYTES_MAX)),
         (
             "subscriptions and",
@@ -227,6 +232,7 @@ fn the_numbers_of_the_document_are_those_of_the_code() {
         limits::PEEK_JOBS_MAX,
         limits::PURGE_JOBS_MAX,
         limits::CREDIT_JOBS_MAX,
+        limits::CREDIT_RECORDS_MAX,
     ] {
         let text = format!("above {}", thousands(u64::from(cut)));
         assert!(document.contains(&text), "not in docs/protocol.md: {text}");

@@ -8,12 +8,16 @@
 mod body;
 mod read;
 pub mod record;
+mod run;
+mod topic;
+mod topics;
 mod wire;
 mod write;
 
 pub use body::BodyRun;
 pub use read::EventReader;
-pub use write::{encode_clock, encode_event};
+pub use run::{RecordRun, RecordTables};
+pub use write::{Written, encode_clock, encode_event};
 
 /// Bytes that are no record of this format. The journal checks its own sums, so this means a
 /// newer writer or a fault of ours, never a worn disk.
@@ -46,6 +50,13 @@ mod tag {
     pub(super) const QUEUE_PAUSED: u8 = 12;
     pub(super) const PURGED: u8 = 13;
     pub(super) const PRODUCERS_FORGOTTEN: u8 = 14;
+    pub(super) const TOPIC_CREATED: u8 = 15;
+    pub(super) const TOPIC_CHANGED: u8 = 16;
+    pub(super) const TOPIC_DELETED: u8 = 17;
+    pub(super) const RECORDS_PUBLISHED: u8 = 18;
+    pub(super) const RECORDS_DROPPED: u8 = 19;
+    pub(super) const GROUP_COMMITTED: u8 = 20;
+    pub(super) const PUBLISHERS_FORGOTTEN: u8 = 21;
 }
 
 #[cfg(test)]

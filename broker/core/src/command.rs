@@ -1,6 +1,10 @@
 //! What somebody asks of the shard. Limits of the wire (frame, name, batch) are checked before a
 //! command is made; everything that depends on state is decided here in the core.
 
+mod topic;
+
+pub use topic::{Publish, RecordLengths, Start, Target, TopicCommand, TopicName, TopicSubscribe};
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -212,6 +216,8 @@ pub enum Command {
         /// Most jobs.
         jobs_max: u32,
     },
+    /// About topics.
+    Topic(TopicCommand),
     /// Answer with this: for requests that were found bad before they reached the core, so that
     /// answers keep the order of requests.
     Refuse(Refusal),

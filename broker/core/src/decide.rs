@@ -4,12 +4,20 @@ pub(crate) mod admin;
 mod change;
 mod connect;
 pub(crate) mod dispatch;
+pub(crate) mod group;
 pub(crate) mod lease;
+mod publish;
 pub(crate) mod push;
+mod read;
+mod reading;
+pub(crate) mod retention;
 mod settle;
 pub(crate) mod subscribe;
+mod topic;
 
 pub(crate) use change::Change;
+pub(crate) use reading::TopicChange;
+pub(crate) use topic::all_stats as all_topics;
 
 use crate::command::{Caller, Command};
 use crate::effect::{Effect, Refusal};
@@ -43,6 +51,10 @@ impl Decision {
 
     fn change(&mut self, change: Change) {
         self.steps.push(Step::Change(change));
+    }
+
+    fn change_topic(&mut self, change: TopicChange) {
+        self.change(Change::Topic(change));
     }
 
     fn tell(&mut self, to: ConnectionId, effect: Effect) {
@@ -122,6 +134,7 @@ pub(crate) fn command(
         } => admin::peek(shard, caller, &queue, state, jobs_max, now_ms, out),
         Command::Pause { queue, paused } => admin::pause(shard, caller, &queue, paused, out),
         Command::Purge { queue, jobs_max } => admin::purge(shard, caller, &queue, jobs_max, out),
+        Command::Topic(command) => topic::command(shard, caller, command, now_ms, out),
         Command::Refuse(refusal) => Err(refusal),
         Command::Drain => {
             out.change(Change::Drain);

@@ -1,5 +1,9 @@
 //! What has to be told, once the events before it are durable.
 
+mod topic;
+
+pub use topic::{Assignment, GroupStats, PartitionStats, TopicEffect, TopicStats};
+
 use crate::id::{ConnectionId, JobId, Lsn, Millis};
 use crate::job::JobState;
 
@@ -41,6 +45,24 @@ pub enum Refusal {
     /// The bodies of memory jobs hold too much.
     #[error("the memory for jobs of durability `memory` is full: try again later, or use `disk`")]
     MemoryFull,
+    /// The topic does not exist.
+    #[error("no such topic: create it first")]
+    TopicUnknown,
+    /// A topic of this name has other numbers.
+    #[error("a topic of this name exists with other settings: change it, or choose another name")]
+    TopicExists,
+    /// The shard has as many topics or partitions as it may.
+    #[error("too many topics or partitions: use fewer, or raise the limit")]
+    TopicLimit,
+    /// The topic has fewer partitions than that.
+    #[error("the topic has no such partition")]
+    PartitionUnknown,
+    /// The partition is read by another member of the group now.
+    #[error("another member of the group has this partition now: drop what was read of it")]
+    PartitionLost,
+    /// The topic has as many groups as it may.
+    #[error("too many consumer groups: use fewer names, or raise the limit")]
+    GroupLimit,
     /// A number is out of its range.
     #[error("an argument is out of range")]
     BadArgument,
@@ -198,6 +220,8 @@ pub enum Effect {
         /// There are more.
         more: bool,
     },
+    /// About topics.
+    Topic(TopicEffect),
 }
 
 /// An effect, whom it is for, and what has to be durable first (0: nothing).

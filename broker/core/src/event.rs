@@ -1,6 +1,10 @@
 //! What has been decided. Durable events are journaled and replayed; the rest of the state
 //! (who is connected, what is lent to whom in memory) is rebuilt by clients that come back.
 
+mod topic;
+
+pub use topic::{Published, TopicEvent};
+
 use bytes::Bytes;
 
 use crate::command::Lengths;
@@ -98,6 +102,8 @@ pub enum Event {
         /// The producers.
         producers: Vec<ProducerId>,
     },
+    /// About topics.
+    Topic(TopicEvent),
 }
 
 /// A batch of jobs that was taken in as a whole.
@@ -156,7 +162,8 @@ impl Event {
             | Self::PartStored { .. }
             | Self::UploadDropped { .. }
             | Self::QueuePaused { .. }
-            | Self::ProducersForgotten { .. } => None,
+            | Self::ProducersForgotten { .. }
+            | Self::Topic(_) => None,
         };
         first.is_none_or(|id| !id.is_volatile())
     }
@@ -179,7 +186,8 @@ impl Event {
             | Self::PartStored { .. }
             | Self::UploadDropped { .. }
             | Self::QueuePaused { .. }
-            | Self::ProducersForgotten { .. } => Vec::new(),
+            | Self::ProducersForgotten { .. }
+            | Self::Topic(_) => Vec::new(),
         }
     }
 }

@@ -41,6 +41,31 @@ pub(crate) const fn token_is_volatile(token: u64) -> bool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(pub u32);
 
+/// A topic of the shard; a number is never given twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId(pub u32);
+
+/// The place of a record in its partition: 0, 1, 2 ... without a gap.
+pub type Offset = u64;
+
+/// One partition of a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionId {
+    /// Whose.
+    pub topic: TopicId,
+    /// From 0.
+    pub number: u32,
+}
+
+/// One record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId {
+    /// Where it stands.
+    pub partition: PartitionId,
+    /// Its place there.
+    pub offset: Offset,
+}
+
 /// What a client calls itself for its lifetime; its leases belong to this.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u128);

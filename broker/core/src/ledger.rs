@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use crate::event::{Event, Pushed};
-use crate::id::{JobId, Millis, ProducerId, QueueId, SessionId};
+use crate::id::{JobId, Millis, Offset, PartitionId, ProducerId, QueueId, SessionId};
 use crate::job::{Job, Lease, Place};
 use crate::producer::{Producer, Taken};
+use crate::topic::Topics;
 
 /// Where jobs are kept. A missing job is a broken invariant, never an answer.
 pub trait JobSlots {
@@ -30,6 +31,7 @@ pub struct Ledger {
     pub(crate) uploads: BTreeMap<(SessionId, u64), Upload>,
     /// Jobs whose body begins in parts.
     pub(crate) large: BTreeMap<JobId, Vec<JobId>>,
+    pub(crate) topics: Topics,
     pub(crate) window: u32,
 }
 
@@ -61,6 +63,7 @@ impl Ledger {
             producers: BTreeMap::new(),
             uploads: BTreeMap::new(),
             large: BTreeMap::new(),
+            topics: Topics::default(),
             window: producer_window,
         }
     }
@@ -85,6 +88,12 @@ impl Ledger {
         names
             .flat_map(move |names| names.range(range.clone()))
             .map(|(_, queue)| *queue)
+    }
+
+    /// The oldest record that a partition keeps; none when its topic is gone.
+    #[must_use]
+    pub fn start_of(&self, partition: PartitionId) -> Option<Offset> {
+        Some(self.topics.partition(partition)?.start)
     }
 
     /// Ids of the parts of large bodies that jobs or open uploads still need, in order.
@@ -186,6 +195,7 @@ impl Ledger {
                     self.producers.remove(producer);
                 }
             }
+            Event::Topic(event) => self.topics.apply(event, self.window, now_ms),
         }
     }
 

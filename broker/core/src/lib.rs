@@ -17,6 +17,7 @@
 //! | `queue.rs`, `lane.rs` | the order in which jobs leave a queue |
 //! | `session.rs` | who is there: sessions, subscriptions, credit |
 //! | `ledger.rs`, `producer.rs` | the small durable state beside the jobs |
+//! | `topic.rs`, `topic/` | topics: partitions, retention, groups, who reads |
 //! | `event.rs`, `codec/` | what is journaled, and its bytes |
 
 mod codec;
@@ -36,13 +37,27 @@ mod queue;
 mod session;
 mod shard;
 mod table;
+mod topic;
 
-pub use codec::{BodyRun, CodecError, EventReader, encode_clock, encode_event, record};
-pub use command::{Caller, Command, JobOptions, Lengths, Push, QueueName, Settle, SettleKind};
-pub use effect::{Addressed, Delivery, Effect, PeekedJob, QueueStats, Refusal};
-pub use event::{Event, Pushed};
-pub use id::{ConnectionId, JobId, Lsn, Millis, ProducerId, QueueId, SessionId, SubscriptionKey};
+pub use codec::{
+    BodyRun, CodecError, EventReader, RecordRun, RecordTables, Written, encode_clock, encode_event,
+    record,
+};
+pub use command::{
+    Caller, Command, JobOptions, Lengths, Publish, Push, QueueName, RecordLengths, Settle,
+    SettleKind, Start, Target, TopicCommand, TopicName, TopicSubscribe,
+};
+pub use effect::{
+    Addressed, Assignment, Delivery, Effect, GroupStats, PartitionStats, PeekedJob, QueueStats,
+    Refusal, TopicEffect, TopicStats,
+};
+pub use event::{Event, Published, Pushed, TopicEvent};
+pub use id::{
+    ConnectionId, JobId, Lsn, Millis, Offset, PartitionId, ProducerId, QueueId, RecordId,
+    SessionId, SubscriptionKey, TopicId,
+};
 pub use job::{Job, JobState, Lease, Place};
 pub use ledger::{JobSlots, Ledger};
 pub use limits::Limits;
 pub use shard::{Output, Shard};
+pub use topic::Retention;

@@ -36,6 +36,16 @@ pub struct Limits {
     pub upload_bytes_max: u64,
     /// Bytes of one body with its headers.
     pub body_bytes_max: u64,
+    /// Topics of a shard.
+    pub topics_max: u32,
+    /// Partitions of one topic.
+    pub partitions_max: u32,
+    /// Partitions of all topics together.
+    pub partitions_total_max: u32,
+    /// Consumer groups of one topic.
+    pub groups_max: u32,
+    /// Topics or positions of groups in one answer with counts.
+    pub stats_topics_max: usize,
     /// Queues in one answer with counts.
     pub stats_queues_max: usize,
     /// Jobs in one `Leased` event, and so in one delivery.

@@ -1,35 +1,36 @@
-//! What is remembered of a producer, so that a push that comes twice is taken once (S7).
+//! What is remembered of a producer, so that a push or publish that comes twice is taken once (S7).
 
 use std::collections::VecDeque;
 
 use crate::id::{JobId, Millis};
 
-/// The pushes of one producer that may still come again.
+/// What one producer sent that may still come again: pushes, which are named by their first job, or
+/// publishes, which are named by their first record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Producer {
+pub(crate) struct Producer<F = JobId> {
     /// Sorted by sequence number.
-    window: VecDeque<Taken>,
+    window: VecDeque<Taken<F>>,
     last_used_ms: Millis,
 }
 
-/// A push that was taken.
+/// A push or publish that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct Taken<F = JobId> {
     pub(crate) sequence: u64,
-    pub(crate) first_id: JobId,
+    pub(crate) first_id: F,
     pub(crate) count: u32,
 }
 
 /// What a sequence number turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
+pub(crate) enum Sight<F = JobId> {
     New,
-    Again(Taken),
+    Again(Taken<F>),
     TooOld,
 }
 
-impl Producer {
-    pub(crate) fn look_up(&self, sequence: u64, window: u32) -> Sight {
+impl<F: Copy> Producer<F> {
+    pub(crate) fn look_up(&self, sequence: u64, window: u32) -> Sight<F> {
         let Some(last) = self.window.back() else {
             return Sight::New;
         };
@@ -49,7 +50,7 @@ impl Producer {
         }
     }
 
-    pub(crate) fn take(&mut self, taken: Taken, window: u32, now_ms: Millis) {
+    pub(crate) fn take(&mut self, taken: Taken<F>, window: u32, now_ms: Millis) {
         self.last_used_ms = now_ms;
         match self.window.back() {
             Some(last) if last.sequence > taken.sequence => {
@@ -72,11 +73,11 @@ impl Producer {
         self.last_used_ms + idle_ms <= now_ms
     }
 
-    pub(crate) fn parts(&self) -> (Millis, impl ExactSizeIterator<Item = &Taken>) {
+    pub(crate) fn parts(&self) -> (Millis, impl ExactSizeIterator<Item = &Taken<F>>) {
         (self.last_used_ms, self.window.iter())
     }
 
-    pub(crate) fn from_parts(last_used_ms: Millis, window: VecDeque<Taken>) -> Self {
+    pub(crate) fn from_parts(last_used_ms: Millis, window: VecDeque<Taken<F>>) -> Self {
         Self {
             window,
             last_used_ms,

@@ -12,11 +12,17 @@ pub(crate) struct Session {
     pub(crate) leased: HashSet<JobId, IdBuild>,
     /// By the client's own number; pulls stand under the correlation of their request.
     pub(crate) subscriptions: BTreeMap<SubscriptionName, SubscriptionKey>,
+    /// Subscriptions of topics, by the client's own number; no other one has it.
+    pub(crate) readers: BTreeMap<u64, SubscriptionKey>,
     /// So many answers wait for it already that it gets no more work.
     pub(crate) held: bool,
 }
 
 impl Session {
+    pub(crate) fn subscriptions_len(&self) -> usize {
+        self.subscriptions.len() + self.readers.len()
+    }
+
     pub(crate) fn leased_in_order(&self) -> Vec<JobId> {
         let mut ids: Vec<JobId> = self.leased.iter().copied().collect();
         ids.sort_unstable();

@@ -4,14 +4,17 @@
 
 use crate::command::{Caller, Command};
 use crate::decide;
-use crate::effect::{Addressed, Effect};
-use crate::event::Event;
-use crate::id::{ConnectionId, JobId, Lsn, Millis, QueueId, SessionId, SubscriptionKey};
+use crate::effect::{Addressed, Effect, TopicEffect};
+use crate::event::{Event, TopicEvent};
+use crate::id::{
+    ConnectionId, JobId, Lsn, Millis, PartitionId, QueueId, SessionId, SubscriptionKey, TopicId,
+};
 use crate::id::{token_is_volatile, volatile_base};
 use crate::job::Job;
 use crate::ledger::{JobSlots, Ledger};
 use crate::limits::Limits;
 use crate::live::LiveJobs;
+use crate::topic::LiveTopics;
 
 /// The state of one shard. A namespace lives in one shard whole.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub struct Shard {
     /// Counts the leases of `memory` jobs, which have no LSN to take a token from.
     pub(crate) volatile_token: u64,
     pub(crate) jobs: LiveJobs,
+    pub(crate) topics: LiveTopics,
     pub(crate) next_subscription: u64,
     pub(crate) draining: bool,
     pub(crate) producers_swept_ms: Millis,
@@ -71,6 +75,7 @@ impl Shard {
             volatile,
             volatile_token: volatile_base(0),
             jobs: LiveJobs::default(),
+            topics: LiveTopics::default(),
             next_subscription: 1,
             draining: false,
             producers_swept_ms: now_ms,
@@ -82,6 +87,10 @@ impl Shard {
         }
         for (id, job) in jobs {
             shard.jobs.insert(id, job);
+        }
+        let topics: Vec<TopicId> = shard.ledger.topics.topics.keys().copied().collect();
+        for topic in topics {
+            shard.look_at_topic(topic);
         }
         shard
     }
@@ -136,7 +145,13 @@ impl Shard {
         decide::lease::expire(self, now_ms, &mut decision);
         decide::subscribe::end_pulls(self, now_ms, &mut decision);
         decide::push::forget_producers(self, now_ms, &mut decision);
+        decide::retention::retain(self, now_ms, &mut decision);
         self.carry_out(decision, now_ms, output);
+        while let Some(group) = self.topics.unsettled.pop_first() {
+            let mut decision = decide::Decision::default();
+            decide::group::settle(self, &group, &mut decision);
+            self.carry_out(decision, now_ms, output);
+        }
         while let Some(queue) = self.jobs.index.hot.pop_first() {
             // A round that filled its bound is followed by another.
             loop {
@@ -162,9 +177,13 @@ impl Shard {
             .first()
             .map(|(until_ms, _)| *until_ms);
         let pull = self.jobs.index.pulls.first().map(|(until_ms, _)| *until_ms);
+        // More than one tick takes: the rest is due at once.
+        let large = self.topics.too_large.first().map(|_| self.now_ms);
         [
             lease,
             pull,
+            large,
+            self.topics.next_expiry(),
             self.resume_until_ms,
             self.jobs.index.next_due(),
         ]
@@ -218,6 +237,12 @@ impl Shard {
     #[must_use]
     pub fn all_stats(&self) -> Vec<(String, crate::QueueStats)> {
         decide::admin::all_stats(self)
+    }
+
+    /// Numbers of every topic: namespace, then its stats without those of each partition.
+    #[must_use]
+    pub fn all_topics(&self) -> Vec<(String, crate::TopicStats)> {
+        decide::all_topics(self)
     }
 
     /// Jobs that workers hold now.
@@ -274,7 +299,22 @@ impl Shard {
                     self.jobs.index.queue(queue).served = *subscription;
                 }
             }
+            Event::Topic(TopicEvent::Published(published)) => {
+                self.topics
+                    .look_at(&self.ledger.topics, published.partition);
+            }
+            Event::Topic(TopicEvent::Changed { topic, .. }) => self.look_at_topic(*topic),
             _ => {}
+        }
+    }
+
+    fn look_at_topic(&mut self, topic: TopicId) {
+        let of_topic = self.ledger.topics.topics.get(&topic);
+        let partitions = of_topic.map_or(0, |topic| topic.partitions.len() as u32);
+        for number in 0..partitions {
+            let partition = PartitionId { topic, number };
+            self.topics.forget_expiry(partition);
+            self.topics.look_at(&self.ledger.topics, partition);
         }
     }
 
@@ -282,7 +322,7 @@ impl Shard {
         let volatile = match &effect {
             Effect::Pushed { first_id, .. } => first_id.is_volatile(),
             Effect::Deliver { token, jobs, .. } => token_is_volatile(*token) || jobs.is_empty(),
-            Effect::Replaced => true,
+            Effect::Replaced | Effect::Topic(TopicEffect::Freed { .. }) => true,
             _ => false,
         };
         output.effects.push(Addressed {

@@ -11,6 +11,8 @@ mod driver;
 mod rest;
 #[path = "properties/steps.rs"]
 mod steps;
+#[path = "properties/topics.rs"]
+mod topics;
 mod world;
 
 use proptest::prelude::*;

@@ -12,11 +12,17 @@
 //! | `ack w1 1 2..4`, `nack w1 1 delay=5s`, `release w1 1`, `touch w1 1 lease=1m` | `1@7` names a token |
 //! | `hold w1`, `unhold w1`, `pause mail`, `resume mail`, `purge mail 10`, `drain` | |
 //! | `stats`, `stats mail`, `peek mail ready 10`, `deadline` | |
+//! | `topic log 3 age=1h bytes=900`, `retain log age=1h`, `delete log`, `topics`, `topics log`, `groups log` | |
+//! | `publish log 3 to=1 keys=7,7,7 producer=a:7 bytes=9 head=2 key=3` | `head`, `key`: bytes of each |
+//! | `read w1 log as=1 group=g from=earliest credit=9 bytes=100 only=0,1:5` | `from`: or `latest`, an offset, `30s` |
+//! | `consumed w1 1 0:7`, `commit w1 1 0:7` | of subscription 1: partition 0 up to offset 7 |
 //! | `advance 30s` | then a tick |
 //! | `checkpoint`, `crash` | the next crash begins at the checkpoint |
 
 #[path = "script/play.rs"]
 mod play;
+#[path = "script/topics.rs"]
+mod topics;
 #[path = "script/trace.rs"]
 mod trace;
 mod world;

@@ -25,6 +25,8 @@
 //! it concludes follows from the order of the records, from their times within the tolerances of
 //! [`Options`], and from the order of lease tokens.
 //!
+//! Topics have a history of their own, a list of [`TopicRecord`]s, which [`check_topics`] reads.
+//!
 //! Where to start: `record.rs` is what a history says, `facts/` sorts it by job, session and run of
 //! the broker, `rules/` has a file for each promise.
 
@@ -40,6 +42,7 @@ mod recorder;
 mod report;
 mod rule;
 mod rules;
+mod topics;
 
 pub use body::Body;
 pub use check::{check, check_section};
@@ -52,3 +55,4 @@ pub use record::{
 pub use recorder::Recorder;
 pub use report::{Counts, Report, Verdict, Violation};
 pub use rule::Rule;
+pub use topics::{Partition as TopicPartition, TopicRecord, check_topics};

@@ -271,7 +271,8 @@ pub(crate) fn simple(out: &mut BytesMut, effect: &Effect) {
         Effect::Connected { .. }
         | Effect::Pushed { .. }
         | Effect::Deliver { .. }
-        | Effect::Peeked { .. } => unreachable!("answered where bodies and limits are known"),
+        | Effect::Peeked { .. }
+        | Effect::Topic(_) => unreachable!("answered where bodies and limits are known"),
     }
 }
 

@@ -11,7 +11,9 @@ use verteilt_protocol::limits::{
     ATTEMPTS_MAX, BATCH_JOBS_MAX, CREDIT_BYTES_DEFAULT, CREDIT_BYTES_MAX, CREDIT_JOBS_MAX,
     HEADER_BYTES_MAX, PEEK_JOBS_MAX, PURGE_JOBS_MAX, RESERVE_WAIT_MS_MAX,
 };
-use verteilt_protocol::{ErrorCode, Frame, FrameType, Name, wire};
+use verteilt_protocol::{CAPABILITY_REQUESTS, ErrorCode, Frame, FrameType, Name, wire};
+
+use super::topic;
 
 use crate::engine::Request;
 
@@ -42,7 +44,7 @@ pub(crate) enum Converted {
 }
 
 impl Bad {
-    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -66,7 +68,7 @@ pub(crate) fn convert(frame: Frame, context: &Context) -> Result<Converted, Bad>
         return Err(Bad::new(ErrorCode::UnknownFrameType, message));
     };
     let correlation = frame.correlation;
-    let is_push = matches!(kind, FrameType::Push | FrameType::PushPart);
+    let is_push = takes_credit(kind);
     let push_bytes = if is_push {
         frame.payload.len() as u32
     } else {
@@ -92,7 +94,7 @@ pub(crate) fn convert(frame: Frame, context: &Context) -> Result<Converted, Bad>
         | FrameType::QueuePeek
         | FrameType::QueuePause
         | FrameType::QueuePurge => administration(kind, &frame, context)?,
-        other => return Err(not_served(other)),
+        other => topic::command(other, &frame, context)?.ok_or_else(|| not_served(other))?,
     };
     let request = Request {
         correlation,
@@ -100,6 +102,14 @@ pub(crate) fn convert(frame: Frame, context: &Context) -> Result<Converted, Bad>
         push_bytes,
     };
     Ok(Converted::Request(request))
+}
+
+/// Whether the payload counts against the push credit.
+pub(crate) const fn takes_credit(kind: FrameType) -> bool {
+    matches!(
+        kind,
+        FrameType::Push | FrameType::PushPart | FrameType::Publish
+    )
 }
 
 fn part(frame: Frame) -> Result<Command, Bad> {
@@ -156,7 +166,7 @@ fn settle(kind: FrameType, frame: &Frame) -> Result<Settle, Bad> {
 fn not_served(kind: FrameType) -> Bad {
     if kind
         .capability()
-        .is_some_and(|capability| capability != "jobs")
+        .is_some_and(|capability| capability == CAPABILITY_REQUESTS)
     {
         let message = format!("{kind} needs a capability that this broker did not announce");
         return Bad::new(ErrorCode::Unsupported, message);
@@ -219,13 +229,17 @@ fn administration(kind: FrameType, frame: &Frame, context: &Context) -> Result<C
     })
 }
 
-fn message<M: Message + Default>(frame: &Frame) -> Result<M, Bad> {
+pub(super) fn message<M: Message + Default>(frame: &Frame) -> Result<M, Bad> {
     frame
         .message()
         .map_err(|error| Bad::closing(error.code(), error.to_string()))
 }
 
-fn queue(name: &str, context: &Context) -> Result<QueueName, Bad> {
+fn queue(queue: &str, context: &Context) -> Result<QueueName, Bad> {
+    name(queue, context)
+}
+
+pub(super) fn name(name: &str, context: &Context) -> Result<QueueName, Bad> {
     Name::check(name).map_err(|error| Bad::new(ErrorCode::BadName, error.to_string()))?;
     Ok(QueueName {
         namespace: Arc::clone(&context.namespace),
@@ -233,7 +247,7 @@ fn queue(name: &str, context: &Context) -> Result<QueueName, Bad> {
     })
 }
 
-fn range(field: &str) -> Bad {
+pub(super) fn range(field: &str) -> Bad {
     Bad::new(ErrorCode::BadArgument, format!("{field} is out of range"))
 }
 
@@ -278,23 +292,25 @@ fn push(frame: &Frame, context: &Context) -> Result<Command, Bad> {
         return Err(Bad::new(ErrorCode::BatchTooLarge, message));
     }
     let lengths = lengths(&push, &frame.payload)?;
-    let producer = match push.producer.len() {
-        0 => None,
-        16 if push.sequence > 0 => {
-            let id = <[u8; 16]>::try_from(&push.producer[..]).expect("its length was checked");
-            Some((ProducerId(u128::from_le_bytes(id)), push.sequence))
-        }
-        _ => return Err(range("producer or sequence")),
-    };
     Ok(Command::Push(Push {
         queue: queue(&push.queue, context)?,
-        producer,
+        producer: producer(&push.producer, push.sequence)?,
         options: options(push.options.as_ref())?,
         lengths,
         upload: push.upload,
         upload_parts: push.upload_parts,
         payload: frame.payload.clone(),
     }))
+}
+
+pub(super) fn producer(producer: &Bytes, sequence: u64) -> Result<Option<(ProducerId, u64)>, Bad> {
+    if producer.is_empty() {
+        return Ok(None);
+    }
+    match <[u8; 16]>::try_from(&producer[..]) {
+        Ok(id) if sequence > 0 => Ok(Some((ProducerId(u128::from_le_bytes(id)), sequence))),
+        _ => Err(range("producer or sequence")),
+    }
 }
 
 fn options(options: Option<&wire::JobOptions>) -> Result<JobOptions, Bad> {

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use verteilt_core::{BodyRun, CodecError, Event, JobId, Lsn, Millis, encode_clock, encode_event};
+use verteilt_core::{
+    BodyRun, CodecError, Event, JobId, Lsn, Millis, RecordRun, Written, encode_clock, encode_event,
+};
 
 use crate::journal::Batch;
 
@@ -22,6 +24,23 @@ pub(super) struct Span {
     pub(super) end: usize,
     /// Positions count from the beginning of the batch.
     pub(super) runs: Vec<BodyRun>,
+}
+
+/// A piece of a batch that holds records of topics.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// Where it lies in the batch.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Positions count from the beginning of the batch.
+    pub(super) runs: Vec<RecordRun>,
+}
+
+/// What of a batch is looked up again.
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    pub(super) spans: Vec<Span>,
+    pub(super) pieces: Vec<Piece>,
 }
 
 /// What is gathered beyond this goes into a further batch. One event adds little more than a frame,
@@ -43,7 +62,7 @@ struct Gathered {
     events: u32,
     time_ms: Millis,
     clock_ms: Millis,
-    spans: Vec<Span>,
+    fresh: Fresh,
 }
 
 impl Gathering {
@@ -66,8 +85,8 @@ impl Gathering {
         self.open.add(event, lsn, now_ms);
     }
 
-    /// The next batch and the pieces of it that hold bodies.
-    pub(super) fn take(&mut self, shard: u16) -> (Batch, Vec<Span>) {
+    /// The next batch and the pieces of it that hold bodies and records.
+    pub(super) fn take(&mut self, shard: u16) -> (Batch, Fresh) {
         let next = self.full.pop_front();
         self.full_bytes -= next.as_ref().map_or(0, |full| full.bytes.len());
         let next = next.unwrap_or_else(|| std::mem::take(&mut self.open));
@@ -78,7 +97,7 @@ impl Gathering {
             time_ms: next.time_ms,
             payload: next.bytes.freeze(),
         };
-        (batch, next.spans)
+        (batch, next.fresh)
     }
 }
 
@@ -97,8 +116,12 @@ impl Gathered {
         debug_assert_eq!(lsn, expected, "LSNs have no gap");
         self.events += 1;
         let start = self.bytes.len();
-        if let Some(run) = encode_event(&mut self.bytes, event) {
-            note(&mut self.spans, run, start..self.bytes.len());
+        match encode_event(&mut self.bytes, event) {
+            Written::Bodies(run) => note(&mut self.fresh.spans, run, start..self.bytes.len()),
+            Written::Records(run) => {
+                note_records(&mut self.fresh.pieces, run, start..self.bytes.len());
+            }
+            Written::Nothing => {}
         }
     }
 }
@@ -110,6 +133,29 @@ pub(super) fn spans_of(payload: &Bytes) -> Result<Vec<Span>, CodecError> {
         note(&mut spans, run, record);
     }
     Ok(spans)
+}
+
+/// The pieces with records of a batch that was written earlier.
+pub(super) fn pieces_of(payload: &Bytes) -> Result<Vec<Piece>, CodecError> {
+    let mut pieces = Vec::new();
+    for (record, run) in RecordRun::scan_records(payload)? {
+        note_records(&mut pieces, run, record);
+    }
+    Ok(pieces)
+}
+
+fn note_records(pieces: &mut Vec<Piece>, run: RecordRun, record: Range<usize>) {
+    match pieces.last_mut() {
+        Some(piece) if record.end - piece.start <= SPAN_BYTES => {
+            piece.end = record.end;
+            piece.runs.push(run);
+        }
+        _ => pieces.push(Piece {
+            start: record.start,
+            end: record.end,
+            runs: vec![run],
+        }),
+    }
 }
 
 fn note(spans: &mut Vec<Span>, run: BodyRun, record: Range<usize>) {

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use verteilt_core::{BodyRun, CodecError, JobId, Lsn};
 
 use super::batch::{Span as FreshSpan, spans_of};
+use super::records::Runs;
 use crate::journal::{Batch, Place};
 use crate::store::{BlockMeta, Body};
 
@@ -34,6 +35,22 @@ pub(crate) enum Source {
         /// In how many values it is kept.
         parts: u16,
     },
+    /// A piece of the journal that holds records.
+    Piece {
+        /// Its number.
+        number: u64,
+        /// Where it lies.
+        place: Place,
+        /// CRC32C of its bytes, from when they were written or last proved.
+        checksum: u32,
+    },
+    /// A record block of the store.
+    Records {
+        /// Its number.
+        number: u64,
+        /// Its bytes.
+        bytes: u32,
+    },
 }
 
 /// What a loader thread read.
@@ -43,6 +60,8 @@ pub(crate) enum Loaded {
     Journal(Bytes, Vec<BodyRun>),
     /// A block of the store.
     Block(Vec<Body>),
+    /// Records from either.
+    Records(Runs),
 }
 
 /// A piece of the journal that holds bodies with rising ids.
@@ -340,6 +359,7 @@ impl Loaded {
         match self {
             Self::Journal(bytes, runs) => find_in_runs(bytes, runs, id),
             Self::Block(bodies) => find_in_block(bodies, id),
+            Self::Records(_) => None,
         }
     }
 }

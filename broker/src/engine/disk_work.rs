@@ -71,21 +71,39 @@ pub(super) fn read(
         Source::Journal {
             place, checksum, ..
         } => {
-            let bytes: Bytes = log.read(place).map_err(|error| match error {
-                JournalError::Trimmed { .. } => LoadError::Moved,
-                other => LoadError::Journal(other),
-            })?;
-            if crc32c::crc32c(&bytes) != checksum {
-                return Err(LoadError::Damaged(place));
-            }
+            let bytes = read_piece(log, place, checksum)?;
             let runs = BodyRun::scan(&bytes).map_err(LoadError::Codec)?;
             Ok(Loaded::Journal(bytes, runs))
         }
+        Source::Piece {
+            place, checksum, ..
+        } => {
+            let bytes = read_piece(log, place, checksum)?;
+            Loaded::records(bytes).map_err(LoadError::Codec)
+        }
+        Source::Records { number, bytes } => match blocks.read_records(number, bytes) {
+            Ok(bytes) => Loaded::records(bytes).map_err(LoadError::Codec),
+            // Retention let go of it, or it was joined with others; as for bodies.
+            Err(StoreError::Dropped { .. }) => Err(LoadError::Moved),
+            Err(error) => Err(LoadError::Store(error)),
+        },
         Source::Block { number, parts } => match blocks.read_block(number, parts) {
             Ok(bodies) => Ok(Loaded::Block(bodies)),
             // A block goes when its jobs are done or moved; whoever needs it looks it up again.
             Err(StoreError::Dropped { .. }) => Err(LoadError::Moved),
             Err(error) => Err(LoadError::Store(error)),
         },
+    }
+}
+
+fn read_piece(log: &dyn JournalLog, place: Place, checksum: u32) -> Result<Bytes, LoadError> {
+    let bytes = log.read(place).map_err(|error| match error {
+        JournalError::Trimmed { .. } => LoadError::Moved,
+        other => LoadError::Journal(other),
+    })?;
+    if crc32c::crc32c(&bytes) == checksum {
+        Ok(bytes)
+    } else {
+        Err(LoadError::Damaged(place))
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use verteilt_core::{Command, ConnectionId, JobId, SessionId};
+use verteilt_core::{Command, ConnectionId, JobId, SessionId, TopicCommand};
 
 use crate::net::Outbox;
 
@@ -28,7 +28,12 @@ impl Request {
     /// A few bytes that ask for a whole frame. Read one at a time, so that a client that takes no
     /// answers cannot fill the memory with them.
     pub(crate) fn is_look(&self) -> bool {
-        matches!(self.command, Command::Stats { .. } | Command::Peek { .. })
+        matches!(
+            self.command,
+            Command::Stats { .. }
+                | Command::Peek { .. }
+                | Command::Topic(TopicCommand::Stats { .. } | TopicCommand::Groups { .. })
+        )
     }
 
     /// Bytes that its lists take beside its payload, in memory and in the journal: a job without a
@@ -36,6 +41,10 @@ impl Request {
     pub(crate) fn table_bytes(&self) -> usize {
         match &self.command {
             Command::Push(push) => 4 * (push.lengths.ends.len() + push.lengths.headers.len()),
+            Command::Topic(TopicCommand::Publish(publish)) => {
+                let lengths = &publish.lengths;
+                4 * (lengths.ends.len() + lengths.keys.len() + lengths.headers.len())
+            }
             _ => 0,
         }
     }

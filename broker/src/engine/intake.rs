@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use verteilt_core::{Caller, Command, ConnectionId, Lsn, Refusal, SessionId};
+use verteilt_core::{Caller, Command, ConnectionId, Lsn, Refusal, SessionId, TopicCommand};
 
 use super::inbox::{Inbound, Request};
 use super::peer::Peer;
@@ -102,8 +102,7 @@ impl Loop {
             }
             Inbound::Closed(connection) => {
                 self.command(connection, Command::Disconnect, round);
-                self.parcels.forget(connection);
-                self.peers.remove(&connection);
+                self.drop_peer(connection);
             }
             Inbound::Checkpoint(connection, correlation) => {
                 let lsn = self.engine.durable_lsn();
@@ -151,7 +150,12 @@ impl Loop {
         } in requests
         {
             peer.credit_owed += u64::from(push_bytes);
-            let is_push = matches!(command, Command::Push(_) | Command::PushPart { .. });
+            let is_push = matches!(
+                command,
+                Command::Push(_)
+                    | Command::PushPart { .. }
+                    | Command::Topic(TopicCommand::Publish(_))
+            );
             let refuse = overfull && is_push;
             let command = if refuse {
                 Command::Refuse(Refusal::Busy)

@@ -6,6 +6,9 @@
 //! | `step.rs` | [`Engine`]: the broker without threads, sockets and clocks; simulations drive this |
 //! | `batch.rs` | the journal batch that is being gathered |
 //! | `bodies.rs` | where each body lies: memory, journal or store |
+//! | `records.rs` | where each record of a topic lies: the same three |
+//! | `reader.rs` | one subscription of a topic: how far it is, what is on its way |
+//! | `reading.rs` | who is woken by which partition, and records on their way out |
 //! | `parcels.rs` | answers that wait for bodies to be read |
 //! | `peer.rs` | one connection as the loop sees it |
 //! | `streams.rs` | bodies too large for one frame |
@@ -23,6 +26,9 @@ mod inbox;
 mod intake;
 mod parcels;
 mod peer;
+mod reader;
+mod reading;
+mod records;
 mod run;
 mod settings;
 mod step;
@@ -35,6 +41,8 @@ mod workers;
 pub(crate) use bodies::{Bodies, Found, Source};
 pub use failure::Failure;
 pub(crate) use inbox::{EngineHandle, Inbound, Request};
+pub(crate) use reader::RecordFrame;
+pub(crate) use records::Records;
 pub(crate) use run::{EngineParts, run};
 pub(crate) use settings::Settings;
 pub(crate) use step::Engine;

@@ -1,6 +1,6 @@
 //! One connection as the loop sees it, and the answers of a round that are told in one frame.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -9,6 +9,7 @@ use verteilt_protocol::{FLAG_CUMULATIVE, FrameType, encode, encode_empty, wire};
 
 use super::bodies::{Bodies, Source};
 use super::parcels::Parcel;
+use super::reader::Reader;
 use super::streams::{Progress, Stream};
 use crate::convert::{self, DeliveredJob, FRAME_ROOM_BYTES};
 use crate::net::{OUTBOX_HIGH_BYTES, Outbox};
@@ -31,6 +32,10 @@ pub(super) struct Peer {
     pub(super) credit_owed: u64,
     /// From how much on it is given back without an answer.
     credit_owed_max: u64,
+    /// Subscriptions of topics, by the client's number.
+    pub(super) readers: BTreeMap<u64, Reader>,
+    /// Answers to publishes of this round.
+    pub(super) published: Vec<wire::PublishResult>,
     results: Vec<wire::PushResult>,
     settled_upto: u64,
     streams: VecDeque<Stream>,
@@ -50,6 +55,8 @@ impl Peer {
             outbox,
             held: false,
             credit_owed: 0,
+            readers: BTreeMap::new(),
+            published: Vec::new(),
             results: Vec::new(),
             settled_upto: 0,
             streams: VecDeque::new(),
@@ -211,10 +218,11 @@ impl Peer {
     pub(super) fn flush(&mut self, give_credit: bool) {
         let settled = std::mem::take(&mut self.settled_upto);
         let results = std::mem::take(&mut self.results);
+        let published = std::mem::take(&mut self.published);
+        let has_answers = !results.is_empty() || !published.is_empty();
         let credit_due = give_credit
-            && (self.credit_owed >= self.credit_owed_max
-                || (self.credit_owed > 0 && !results.is_empty()));
-        if settled == 0 && results.is_empty() && !credit_due {
+            && (self.credit_owed >= self.credit_owed_max || (self.credit_owed > 0 && has_answers));
+        if settled == 0 && !has_answers && !credit_due {
             return;
         }
         let credit = if credit_due {
@@ -227,8 +235,21 @@ impl Peer {
             if settled > 0 {
                 encode_empty(out, FrameType::Ok, FLAG_CUMULATIVE, settled);
             }
-            push_answers(out, results, credit);
+            // The credit comes once, with whichever answer there is.
+            let with_published = results.is_empty() && !published.is_empty();
+            publish_answers(out, published, if with_published { credit } else { 0 });
+            push_answers(out, results, if with_published { 0 } else { credit });
         });
+    }
+}
+
+fn publish_answers(out: &mut BytesMut, mut results: Vec<wire::PublishResult>, credit: u64) {
+    while results.len() > RESULTS_MAX {
+        let later = results.split_off(RESULTS_MAX);
+        convert::published(out, std::mem::replace(&mut results, later), 0);
+    }
+    if !results.is_empty() {
+        convert::published(out, results, credit);
     }
 }
 

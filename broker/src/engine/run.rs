@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::inbox::{EngineHandle, Inbound};
 use super::parcels::Parcels;
 use super::peer::Peer;
+use super::reading::Audience;
 use super::settings::Settings;
 use super::step::Engine;
 use super::workers::{Post, Worker, Workers};
@@ -63,6 +64,7 @@ pub(super) struct Loop {
     pub(super) follower: Worker<FollowerTask>,
     pub(super) peers: FxHashMap<ConnectionId, Peer>,
     pub(super) parcels: Parcels,
+    pub(super) audience: Audience,
     /// Connections that something was gathered for in this turn.
     pub(super) touched: Vec<ConnectionId>,
     /// Taken from the inbox, not decided yet.
@@ -206,6 +208,7 @@ impl Loop {
             follower,
             peers: FxHashMap::default(),
             parcels: Parcels::default(),
+            audience: Audience::default(),
             touched: Vec::new(),
             backlog: VecDeque::new(),
             leaving: Vec::new(),
@@ -346,6 +349,7 @@ impl Loop {
                 self.appending = false;
                 self.unsealed_since = Some(Instant::now());
                 self.engine.durable(place);
+                self.wake_readers();
             }
             Outcome::Sealed => self.appending = false,
             Outcome::JournalFailed(error) => return Err(error.into()),
@@ -355,14 +359,16 @@ impl Loop {
                     match loaded {
                         Ok(loaded) => {
                             let complete = self.parcels.loaded(source, &loaded);
-                            self.engine.bodies.add_loaded(source, loaded);
+                            self.engine.add_loaded(source, loaded);
                             self.hand_out(complete)?;
+                            self.go_on_reading(source);
                         }
                         Err(LoadError::Moved) => {
                             // A checkpoint moved it; its report is here or on its way.
                             let bodies = &self.engine.bodies;
                             let complete = self.parcels.look_again(source, bodies);
                             self.hand_out(complete)?;
+                            self.go_on_reading(source);
                         }
                         Err(LoadError::Damaged(place)) => {
                             let (segment, offset) = (place.segment, place.offset);
@@ -385,9 +391,10 @@ impl Loop {
                 lsn,
                 covered_bytes,
                 blocks,
+                records,
             } => {
                 self.checkpoint.written(lsn, covered_bytes);
-                self.engine.bodies.install(lsn, blocks);
+                self.engine.install(lsn, blocks, records);
                 self.checkpoint.lsn = lsn;
                 self.touch_streams();
                 if !self.follower.give(FollowerTask::Trim(lsn)) {
@@ -436,7 +443,8 @@ impl Loop {
         if self.counted.elapsed() >= IDLE {
             self.counted = Instant::now();
             let (shard, lsn) = (self.engine.shard(), self.checkpoint.lsn);
-            let cached_bytes = self.engine.bodies.cached_bytes();
+            let engine = &self.engine;
+            let cached_bytes = engine.bodies.cached_bytes() + engine.records.cached_bytes();
             self.meters
                 .depths(shard, cached_bytes, lsn, self.log.used_bytes());
         }

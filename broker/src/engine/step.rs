@@ -4,13 +4,16 @@
 //! written the next one is decided.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use verteilt_core::{Addressed, Caller, Command, Event, EventReader, Lsn, Millis, Output, Shard};
 
 use super::batch::Gathering;
-use super::bodies::Bodies;
+use super::bodies::{Bodies, Loaded, Source};
+use super::records::Records;
 use crate::journal::{Batch, Place};
+use crate::store::{BlockMeta, RecordBlockMeta};
 
 /// One shard.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(crate) struct Engine {
     shard: Shard,
     /// Where bodies lie.
     pub bodies: Bodies,
+    /// Where records lie.
+    pub records: Records,
     gathering: Gathering,
     output: Output,
     /// Effects that wait for their LSN, in its order.
@@ -34,12 +39,13 @@ impl Engine {
     /// Around a shard as a checkpoint left it; replay what the journal holds behind it, then
     /// [`Self::start`].
     #[must_use]
-    pub(crate) fn new(number: u16, shard: Shard, bodies: Bodies) -> Self {
+    pub(crate) fn new(number: u16, shard: Shard, bodies: Bodies, records: Records) -> Self {
         let durable = shard.lsn();
         Self {
             number,
             shard,
             bodies,
+            records,
             gathering: Gathering::default(),
             output: Output::default(),
             waiting: VecDeque::new(),
@@ -67,6 +73,7 @@ impl Engine {
             }
         }
         self.bodies.add_recovered(batch, place)?;
+        self.records.add_recovered(batch, place)?;
         self.durable = self.shard.lsn();
         Ok(())
     }
@@ -109,8 +116,9 @@ impl Engine {
         if self.gathering.is_empty() || self.writing.is_some() {
             return None;
         }
-        let (batch, spans) = self.gathering.take(self.number);
-        self.bodies.add_batch(&batch, spans);
+        let (batch, fresh) = self.gathering.take(self.number);
+        self.bodies.add_batch(&batch, fresh.spans);
+        self.records.add_batch(&batch, fresh.pieces);
         self.writing = Some((batch.last_lsn(), batch.payload.clone()));
         Some(batch)
     }
@@ -125,7 +133,27 @@ impl Engine {
             .take()
             .expect("a batch was taken before it got durable");
         self.bodies.set_place(lsn, place, &payload);
+        self.records.set_place(lsn, place, &payload);
         self.durable = lsn;
+    }
+
+    /// Something was read from the journal or the store.
+    pub(crate) fn add_loaded(&mut self, source: Source, loaded: Loaded) {
+        match loaded {
+            Loaded::Records(runs) => self.records.add_loaded(source, runs),
+            other => self.bodies.add_loaded(source, other),
+        }
+    }
+
+    /// A checkpoint is on disk: everything up to `lsn` is in its blocks now.
+    pub(crate) fn install(
+        &mut self,
+        lsn: Lsn,
+        blocks: Arc<[BlockMeta]>,
+        records: Arc<[RecordBlockMeta]>,
+    ) {
+        self.bodies.install(lsn, blocks);
+        self.records.install(lsn, records);
     }
 
     /// What may be told now, in order.

@@ -22,9 +22,9 @@ impl Loop {
             self.say_goodbye(None);
         }
         let answered = self.leaving.partition_point(|(lsn, _)| *lsn <= durable);
-        for (_, connection) in self.leaving.drain(..answered) {
-            self.parcels.forget(connection);
-            if let Some(peer) = self.peers.remove(&connection) {
+        let answered: Vec<_> = self.leaving.drain(..answered).collect();
+        for (_, connection) in answered {
+            if let Some(peer) = self.drop_peer(connection) {
                 peer.outbox.close();
             }
         }
@@ -54,6 +54,7 @@ impl Loop {
                 peer.tell(&effect);
                 peer.outbox.close();
             }
+            Effect::Topic(effect) => self.tell_topic(to, effect),
             other => peer.tell(&other),
         }
         Ok(())
@@ -100,6 +101,10 @@ impl Loop {
                 }
                 Err(_) => {}
             }
+            self.send_records(connection);
+            let Some(peer) = self.peers.get_mut(&connection) else {
+                continue;
+            };
             if !peer.held && peer.outbox.len() > OUTBOX_HIGH_BYTES {
                 peer.held = true;
                 held.push((peer.caller(connection), Command::Hold(true)));

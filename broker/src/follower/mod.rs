@@ -9,10 +9,12 @@
 //! | `mod.rs` | the thread's loop, and one checkpoint from end to end |
 //! | `window.rs` | the jobs that the events of one checkpoint touch |
 //! | `pages.rs` | the records of changed jobs, written anew |
+//! | `records.rs` | records copied out of the journal, a block for each partition |
 //! | `blocks.rs` | bodies copied out of the journal, worn blocks rewritten |
 
 mod blocks;
 mod pages;
+mod records;
 mod window;
 
 use std::sync::Arc;
@@ -20,13 +22,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use verteilt_core::{Event, EventReader, JobId, Ledger, Lsn, Millis, record};
+use verteilt_core::{Event, EventReader, JobId, Ledger, Lsn, Millis, TopicEvent, record};
 
 use self::blocks::Births;
+use self::records::Records;
 use self::window::Window;
 use crate::engine::Failure;
-use crate::journal::JournalLog;
-use crate::store::{BlockMeta, BlockReader, Catalog, PageMeta, StoreError};
+use crate::journal::{JournalLog, Place};
+use crate::store::{BlockMeta, BlockReader, Catalog, PageMeta, RecordBlockMeta, StoreError};
 
 /// What the follower is asked to do.
 #[derive(Debug)]
@@ -48,6 +51,8 @@ pub(crate) enum FollowerReport {
         covered_bytes: u64,
         /// All blocks, in the order of ids.
         blocks: Arc<[BlockMeta]>,
+        /// All record blocks, in the order of their places.
+        records: Arc<[RecordBlockMeta]>,
     },
     /// The journal was trimmed.
     Trimmed {
@@ -70,6 +75,7 @@ pub(crate) struct Follower {
     now_ms: Millis,
     pages: Vec<PageMeta>,
     blocks: Vec<BlockMeta>,
+    records: Vec<RecordBlockMeta>,
     /// Journal that one checkpoint covers at most; the rest follows with the next.
     window_bytes: u64,
     /// Journal that the last checkpoint covered.
@@ -90,7 +96,7 @@ impl Follower {
         catalog: Catalog,
         ledger: Ledger,
         (lsn, now_ms): (Lsn, Millis),
-        (pages, blocks): (Vec<PageMeta>, Vec<BlockMeta>),
+        (pages, blocks, records): (Vec<PageMeta>, Vec<BlockMeta>, Vec<RecordBlockMeta>),
         window_bytes: u64,
     ) -> Self {
         let reader = catalog.reader();
@@ -105,6 +111,7 @@ impl Follower {
             now_ms,
             pages,
             blocks,
+            records,
             window_bytes: window_bytes.min(WINDOW_BYTES_MAX),
             covered_bytes: 0,
             stop,
@@ -137,6 +144,7 @@ impl Follower {
             lsn: self.lsn,
             covered_bytes: self.covered_bytes,
             blocks: self.blocks.clone().into(),
+            records: self.records.clone().into(),
         }
     }
 
@@ -153,7 +161,8 @@ impl Follower {
         }
         let fresh_from = self.ledger.next_id();
         let mut window = Window::new(&self.pages, self.reader.clone());
-        let (births, lsn) = self.read_events(&mut window, until)?;
+        let mut published = Vec::new();
+        let (births, lsn) = self.read_events(&mut window, &mut published, until)?;
         window.load_small_tail()?;
 
         let parts = self.ledger.parts();
@@ -171,6 +180,12 @@ impl Follower {
             || stop.load(Ordering::Relaxed),
         )?;
         self.pages = pages::write(&mut writer, window)?;
+        let blocks = std::mem::take(&mut self.records);
+        self.records = Records::begin(&mut writer, &self.reader, &self.ledger, blocks)?.copy(
+            self.log.as_ref(),
+            &published,
+            || stop.load(Ordering::Relaxed),
+        )?;
         let mut ledger = BytesMut::new();
         record::put_ledger(&mut ledger, &self.ledger);
         let summary = writer.commit(lsn, self.now_ms, &ledger)?;
@@ -181,7 +196,13 @@ impl Follower {
         Ok(())
     }
 
-    fn read_events(&mut self, window: &mut Window, until: Lsn) -> Result<(Births, Lsn), Failure> {
+    /// `published`: the batches that hold records are added here.
+    fn read_events(
+        &mut self,
+        window: &mut Window,
+        published: &mut Vec<Place>,
+        until: Lsn,
+    ) -> Result<(Births, Lsn), Failure> {
         let mut births = Births::default();
         let mut lsn = self.lsn;
         while lsn < until && !self.stop.load(Ordering::Relaxed) {
@@ -194,6 +215,7 @@ impl Follower {
             let last_lsn = batch.last_lsn();
             self.covered_bytes += batch.payload.len() as u64;
             let mut ids: Option<(JobId, JobId)> = None;
+            let mut has_records = false;
             for event in EventReader::new(batch.payload, batch.first_lsn, batch.time_ms) {
                 let (event_lsn, now_ms, event) = event?;
                 if event_lsn <= lsn {
@@ -203,12 +225,16 @@ impl Follower {
                 if let Some((first, last)) = bodies_of(&event) {
                     ids = Some((ids.map_or(first, |(first, _)| first), last));
                 }
+                has_records |= matches!(event, Event::Topic(TopicEvent::Published(_)));
                 window.load(&event.named_jobs())?;
                 window.lose_parts(&self.ledger.parts_freed_by(&event));
                 self.ledger.apply(window, &event, self.now_ms);
             }
             if let Some((first_id, last_id)) = ids {
                 births.add(place, first_id, last_id);
+            }
+            if has_records {
+                published.push(place);
             }
             lsn = last_lsn;
         }

@@ -294,7 +294,7 @@ impl Piece {
                 }
             };
             let (correlation, payload) = (frame.correlation, frame.payload.len());
-            let is_push = matches!(frame.kind(), Some(FrameType::Push | FrameType::PushPart));
+            let is_push = frame.kind().is_some_and(convert::takes_credit);
             self.bytes += verteilt_protocol::HEADER_BYTES + frame.meta.len() + payload;
             match convert::convert(frame, context) {
                 Ok(Converted::Request(request)) => {

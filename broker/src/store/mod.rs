@@ -24,7 +24,7 @@ use bytes::Bytes;
 
 pub use self::catalog::{
     BLOCK_BYTES_MAX, BlockMeta, BlockReader, BlockRoom, Body, Catalog, CheckpointSummary,
-    CheckpointWriter, PAGE_BYTES_MAX, PageMeta, Snapshot,
+    CheckpointWriter, PAGE_BYTES_MAX, PageMeta, RecordBlockMeta, Snapshot,
 };
 pub use self::error::StoreError;
 pub use self::memory::MemoryStore;

@@ -7,6 +7,7 @@
 //! | `handshake.rs`, `malformed.rs`, `heartbeats.rs` | what is said first, what is said wrong, what is not said |
 //! | `pushes.rs`, `producers.rs`, `uploads.rs` | jobs in |
 //! | `subscriptions.rs`, `reserves.rs`, `settles.rs`, `sessions.rs` | jobs out |
+//! | `topics.rs`, `topic_peer.rs` | topics, and what a peer says about them |
 //! | `administration.rs` | stats, peek, pause, purge, checkpoint |
 //! | `restarts.rs`, `checkpoints.rs`, `backlog.rs` | what survives, against a model |
 //! | `slow.rs`, `fairness.rs`, `journal_full.rs` | who waits for whom |
@@ -46,5 +47,7 @@ mod settles;
 mod slow;
 mod stopping;
 mod subscriptions;
+mod topic_peer;
+mod topics;
 mod uploads;
 mod verdict;

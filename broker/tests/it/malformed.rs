@@ -180,19 +180,14 @@ fn unknown_types_and_types_of_the_broker_are_refused_and_the_connection_goes_on(
         FrameType::Settled,
         FrameType::LeaseLost,
         FrameType::CheckpointDone,
+        FrameType::Published,
+        FrameType::Records,
+        FrameType::TopicAssigned,
     ]) {
         peer.send_empty(kind, number);
         peer.refused(number, ErrorCode::UnexpectedFrame);
     }
-    for (number, kind) in (30..).zip([
-        FrameType::TopicCreate,
-        FrameType::Publish,
-        FrameType::TopicSubscribe,
-        FrameType::Consumed,
-        FrameType::Request,
-        FrameType::Reply,
-        FrameType::Forward,
-    ]) {
+    for (number, kind) in (30..).zip([FrameType::Request, FrameType::Reply, FrameType::Forward]) {
         peer.send_empty(kind, number);
         peer.refused(number, ErrorCode::Unsupported);
     }

@@ -94,7 +94,10 @@ impl Peer {
     ) -> u64 {
         self.correlation += 1;
         encode(out, kind, 0, self.correlation, message, payload);
-        if matches!(kind, FrameType::Push | FrameType::PushPart) {
+        if matches!(
+            kind,
+            FrameType::Push | FrameType::PushPart | FrameType::Publish
+        ) {
             self.credit -= payload.len() as i64;
         }
         self.correlation
@@ -142,6 +145,11 @@ impl Peer {
         }
     }
 
+    /// It keeps until it is asked for.
+    pub(crate) fn park(&mut self, frame: Frame) {
+        self.parked.push_back(frame);
+    }
+
     fn read(&mut self) -> Frame {
         self.read_within(PATIENCE).expect("a frame comes in time")
     }
@@ -174,6 +182,11 @@ impl Peer {
             Some(FrameType::Pushed) => {
                 let pushed: wire::Pushed = frame.message().unwrap();
                 self.credit += pushed.credit as i64;
+                false
+            }
+            Some(FrameType::Published) => {
+                let published: wire::Published = frame.message().unwrap();
+                self.credit += published.credit as i64;
                 false
             }
             _ => false,

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod push;
 pub(crate) mod queue;
 pub(crate) mod serve;
+pub(crate) mod topic;
 pub(crate) mod torture;
 pub(crate) mod up;
 pub(crate) mod work;

@@ -15,5 +15,6 @@ mod restarts;
 mod round_trip;
 mod serve;
 mod signals;
+mod topic;
 mod torture;
 mod up;

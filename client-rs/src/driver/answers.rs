@@ -11,7 +11,7 @@ use verteilt_protocol::{ErrorCode, Frame, FrameType, wire};
 use super::Driver;
 use super::deliveries::Delivered;
 use super::session::Session;
-use crate::call::{Answer, Request};
+use crate::call::{Answer, Call, Request};
 use crate::error::ClientError;
 use crate::lot::Lot;
 use crate::settle::SettleKind;
@@ -40,6 +40,26 @@ impl Driver {
                 }
                 Ok(())
             }
+            FrameType::Published => {
+                let published: wire::Published = frame.message()?;
+                self.pushes.grant(published.credit);
+                for result in &published.results {
+                    self.expected += result.count as usize;
+                    self.pushes.published(result)?;
+                }
+                Ok(())
+            }
+            FrameType::Records => self.handle_records(&frame),
+            FrameType::TopicAssigned => {
+                let assigned: wire::TopicAssigned = frame.message()?;
+                if let Some(inbox) = self.deliveries.consumer(assigned.subscription) {
+                    inbox.assigned(&assigned);
+                }
+                if assigned.ended {
+                    self.deliveries.unregister_consumer(assigned.subscription);
+                }
+                Ok(())
+            }
             FrameType::PushCredit => {
                 self.pushes
                     .grant(frame.message::<wire::PushCredit>()?.bytes);
@@ -64,6 +84,8 @@ impl Driver {
             FrameType::QueueStatsReply
             | FrameType::QueuePeeked
             | FrameType::QueuePurged
+            | FrameType::TopicStatsReply
+            | FrameType::GroupStatsReply
             | FrameType::CheckpointDone => self.answer_call(frame, kind),
             FrameType::Heartbeat => Ok(()),
             _ => Err(ClientError::protocol(format!(
@@ -123,8 +145,15 @@ impl Driver {
             call.finish(Err(error));
             return Ok(());
         }
-        if let Request::Subscribe(subscribe) = &call.request {
-            self.subscribe_refused(subscribe.subscription, error);
+        match &call.request {
+            Request::Subscribe(subscribe) => {
+                self.subscribe_refused(subscribe.subscription, error);
+            }
+            Request::TopicSubscribe(subscribe) => {
+                self.subscribe_refused(subscribe.subscription, error);
+            }
+            // What is told of a partition that was lost meanwhile is refused, which is no harm.
+            _ => {}
         }
         Ok(())
     }
@@ -138,7 +167,32 @@ impl Driver {
         } else if let Some(inbox) = self.deliveries.unregister(subscription) {
             tracing::warn!(queue = %inbox.queue, %error, "a subscription was ended by the broker");
             inbox.close(Some(error));
+        } else if let Some(inbox) = self.deliveries.unregister_consumer(subscription) {
+            tracing::warn!(topic = %inbox.topic, %error, "a consumer was ended by the broker");
+            inbox.close(Some(error));
         }
+    }
+
+    fn handle_records(&mut self, frame: &Frame) -> Result<(), ClientError> {
+        let message: wire::Records = frame.message()?;
+        let Some(inbox) = self.deliveries.consumer(message.subscription) else {
+            // Its consumer has gone.
+            return Ok(());
+        };
+        let passed = inbox.put(&message, &frame.payload)?;
+        if passed > 0 {
+            // Nobody is going to take them, so their credit is given back here.
+            let consumed = wire::Consumed {
+                subscription: message.subscription,
+                partition: message.partition,
+                offset: message.first_offset + passed - 1,
+                commit: false,
+            };
+            let number = self.shared.next_number();
+            self.calls
+                .add(Call::unheard(number, Request::Consumed(consumed)));
+        }
+        Ok(())
     }
 
     fn handle_deliver(&mut self, frame: Frame) -> Result<(), ClientError> {

@@ -41,6 +41,11 @@ impl CallLedger {
         self.queue.push_back(call);
     }
 
+    /// Before all others.
+    pub(super) fn add_first(&mut self, call: Call) {
+        self.queue.push_front(call);
+    }
+
     pub(super) fn write(&mut self, outbox: &mut Outbox, correlation: &mut u64) {
         while let Some(mut call) = self.queue.pop_front() {
             if let (Request::Reserve(reserve), Some(deadline)) = (&mut call.request, call.deadline)

@@ -101,8 +101,11 @@ impl Driver {
                 }
             }
             Command::Register(inbox) => self.deliveries.register(inbox),
+            Command::RegisterConsumer(inbox) => self.deliveries.register_consumer(inbox),
             Command::Unregister { subscription } => {
-                if self.deliveries.unregister(subscription).is_some() {
+                let was_there = self.deliveries.unregister(subscription).is_some()
+                    || self.deliveries.unregister_consumer(subscription).is_some();
+                if was_there {
                     let unsubscribe = wire::Unsubscribe { subscription };
                     let number = self.shared.next_number();
                     self.calls
@@ -156,9 +159,12 @@ impl Driver {
     }
 
     pub(super) fn subscribe_again(&mut self, subscription: u64) {
+        let number = self.shared.next_number();
+        // In front: what was unanswered may be about these subscriptions.
         if let Some(inbox) = self.deliveries.inbox(subscription) {
-            self.calls
-                .add(Call::subscribe(self.shared.next_number(), inbox));
+            self.calls.add_first(Call::subscribe(number, inbox));
+        } else if let Some(inbox) = self.deliveries.consumer(subscription) {
+            self.calls.add_first(Call::unheard(number, inbox.request()));
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use verteilt_protocol::{split_payload, wire};
 
 use super::timer::earlier;
+use crate::consumer::RecordInbox;
 use crate::error::ClientError;
 use crate::lot::Lot;
 use crate::subscription::Inbox;
@@ -42,6 +43,7 @@ pub(super) struct Delivered {
 /// See the module.
 pub(super) struct Deliveries {
     subscriptions: FxHashMap<u64, Arc<Inbox>>,
+    consumers: FxHashMap<u64, Arc<RecordInbox>>,
     /// By token.
     lots: FxHashMap<u64, Weak<Lot>>,
     lots_swept_at: usize,
@@ -55,6 +57,7 @@ impl Deliveries {
     pub(super) fn new() -> Self {
         Self {
             subscriptions: FxHashMap::default(),
+            consumers: FxHashMap::default(),
             lots: FxHashMap::default(),
             lots_swept_at: LOTS_SWEPT_AT,
             assemblies: FxHashMap::default(),
@@ -70,6 +73,22 @@ impl Deliveries {
         self.subscriptions.remove(&subscription)
     }
 
+    pub(super) fn register_consumer(&mut self, inbox: Arc<RecordInbox>) {
+        self.consumers.insert(inbox.subscription, inbox);
+    }
+
+    pub(super) fn unregister_consumer(&mut self, subscription: u64) -> Option<Arc<RecordInbox>> {
+        self.consumers.remove(&subscription)
+    }
+
+    pub(super) fn consumer(&self, subscription: u64) -> Option<&Arc<RecordInbox>> {
+        self.consumers.get(&subscription)
+    }
+
+    pub(super) fn consumers(&self) -> impl Iterator<Item = &Arc<RecordInbox>> {
+        self.consumers.values()
+    }
+
     pub(super) fn inbox(&self, subscription: u64) -> Option<&Arc<Inbox>> {
         self.subscriptions.get(&subscription)
     }
@@ -82,6 +101,9 @@ impl Deliveries {
     pub(super) fn reconnected(&mut self) {
         self.assemblies.clear();
         self.again.clear();
+        self.consumers
+            .values()
+            .for_each(|inbox| inbox.reconnected());
     }
 
     /// Subscribes again at this time.
@@ -246,6 +268,9 @@ impl Deliveries {
     /// The client has ended, or is about to.
     pub(super) fn close_all(&mut self, error: Option<&ClientError>) {
         for (_, inbox) in self.subscriptions.drain() {
+            inbox.close(error.cloned());
+        }
+        for (_, inbox) in self.consumers.drain() {
             inbox.close(error.cloned());
         }
     }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
 use tokio::io::AsyncWriteExt;
 use verteilt_protocol::{
-    CAPABILITY_JOBS, ErrorCode, Frame, FrameType, VERSIONS, encode, limits, wire,
+    CAPABILITY_JOBS, CAPABILITY_TOPICS, ErrorCode, Frame, FrameType, VERSIONS, encode, limits, wire,
 };
 
 use super::reader::Inflow;
@@ -95,7 +95,9 @@ fn hello(shared: &Shared, held: &[(u64, u64)]) -> wire::Hello {
         version_max: *VERSIONS.end(),
         client_name: config.client_name.clone(),
         client_version: env!("CARGO_PKG_VERSION").to_owned(),
-        capabilities: vec![CAPABILITY_JOBS.to_owned()],
+        capabilities: [CAPABILITY_JOBS, CAPABILITY_TOPICS]
+            .map(str::to_owned)
+            .into(),
         authentication: None,
         namespace: config
             .namespace

@@ -240,6 +240,7 @@ impl Driver {
             .deliveries
             .inboxes()
             .map(|inbox| inbox.subscription)
+            .chain(self.deliveries.consumers().map(|inbox| inbox.subscription))
             .collect();
         for subscription in subscriptions {
             self.subscribe_again(subscription);
@@ -289,6 +290,7 @@ impl Drop for Driver {
             match command {
                 Command::Call(mut call) => drop(Call::finish(&mut call, Err(error.clone()))),
                 Command::Register(inbox) => inbox.close(Some(error.clone())),
+                Command::RegisterConsumer(inbox) => inbox.close(Some(error.clone())),
                 Command::Cancel { .. } | Command::Unregister { .. } => {}
             }
         }

@@ -1,4 +1,4 @@
-//! Push frames from the moment they have a sequence until they are answered.
+//! Push and publish frames from the moment they have a sequence until they are answered.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -12,9 +12,10 @@ use super::timer::earlier;
 use super::writer::{OUTBOX_BYTES, Outbox};
 use crate::batch::{PushBatch, PushCompletion, PushQueue, Taken};
 use crate::error::ClientError;
-use crate::options::Durability;
+use crate::options::{Durability, Target};
 use crate::reconnect::backoff;
 use crate::shared::Shared;
+use crate::topic::forgets_partitions;
 
 /// Between the oldest unanswered sequence and the newest, so that the broker's window of
 /// [`limits::PRODUCER_WINDOW`] always knows whether it has taken a repeated one.
@@ -27,7 +28,10 @@ const UPLOADS_MAX: u32 = 8;
 
 /// A frame with its sequence. Kept until it is answered, to be sent again.
 struct Outgoing {
+    /// Of a publish, the lists and names are those of its PUBLISH.
     message: wire::Push,
+    target: Target,
+    key_lengths: Vec<u32>,
     payload: Bytes,
     upload: Option<Bytes>,
     cost_bytes: usize,
@@ -37,6 +41,27 @@ struct Outgoing {
     refusals: u32,
     /// Why a part of its upload was refused.
     part_refused: Option<ClientError>,
+}
+
+impl Outgoing {
+    /// What it says if it brings records.
+    fn publish(&self) -> Option<wire::Publish> {
+        let partition = match self.target {
+            Target::Queue => return None,
+            Target::Partition(partition) => Some(partition),
+            Target::Turn | Target::Key(_) => None,
+        };
+        Some(wire::Publish {
+            topic: self.message.queue.clone(),
+            partition,
+            durability: 0,
+            producer: self.message.producer.clone(),
+            sequence: self.message.sequence,
+            value_lengths: self.message.body_lengths.clone(),
+            key_lengths: self.key_lengths.clone(),
+            header_lengths: self.message.header_lengths.clone(),
+        })
+    }
 }
 
 /// The frame whose body is being sent in parts.
@@ -154,6 +179,8 @@ impl PushLedger {
         };
         Outgoing {
             message,
+            target: batch.key.target,
+            key_lengths: batch.key_lengths,
             payload: batch.payload.freeze(),
             upload: batch.upload,
             cost_bytes: batch.cost_bytes,
@@ -196,12 +223,13 @@ impl PushLedger {
 
     fn write_push(&mut self, outbox: &mut Outbox, correlation: &mut u64, frame: Outgoing) {
         *correlation += 1;
-        outbox.with_payload(
-            FrameType::Push,
-            *correlation,
-            &frame.message,
-            &frame.payload,
-        );
+        let (number, payload) = (*correlation, &frame.payload);
+        match frame.publish() {
+            None => outbox.with_payload(FrameType::Push, number, &frame.message, payload),
+            Some(publish) => {
+                outbox.with_payload(FrameType::Publish, number, &publish, payload);
+            }
+        }
         self.credit_bytes -= frame.payload.len() as i64;
         self.sent.push_back((*correlation, Some(frame)));
     }
@@ -264,6 +292,28 @@ impl PushLedger {
         }
         let taken = Taken {
             first_id: result.first_id,
+            partition: 0,
+            durability: Durability::from_wire(result.durability),
+            duplicate: result.duplicate,
+        };
+        self.finish(frame, Ok(taken));
+        Ok(())
+    }
+
+    /// A result of PUBLISHED.
+    pub(super) fn published(&mut self, result: &wire::PublishResult) -> Result<(), ClientError> {
+        let Some(frame) = self.take_sent(result.correlation) else {
+            return Ok(());
+        };
+        if result.count as usize != frame.message.body_lengths.len() {
+            let records = frame.message.body_lengths.len();
+            let reason = format!("{} offsets came for {records} records", result.count);
+            self.finish(frame, Err(ClientError::protocol(reason.clone())));
+            return Err(ClientError::protocol(reason));
+        }
+        let taken = Taken {
+            first_id: result.first_offset,
+            partition: result.partition,
             durability: Durability::from_wire(result.durability),
             duplicate: result.duplicate,
         };
@@ -340,6 +390,9 @@ impl PushLedger {
         let again = error.is_retryable() || (parts_gone && frame.refusals < UPLOADS_MAX);
         let now = Instant::now();
         if !again || frame.deadline.is_some_and(|deadline| deadline <= now) {
+            if frame.target != Target::Queue && forgets_partitions(&error) {
+                self.shared.partitions.lock().remove(&frame.message.queue);
+            }
             self.finish(frame, Err(error));
             return;
         }

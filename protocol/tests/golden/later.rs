@@ -1,8 +1,10 @@
-//! Topics and requests: designed, and served by brokers that announce the capability.
+//! Topics, and requests, which are designed and served by brokers that announce the capability.
 
 use verteilt_protocol::wire::{
-    BodyPart, Cancelled, Consumed, Durability, Forward, Publish, PublishResult, Published, Records,
-    Reply, Request, TopicCreate, TopicSubscribe, topic_subscribe::Start,
+    BodyPart, Cancelled, Consumed, Durability, Forward, GroupStats, GroupStatsReply,
+    GroupStatsRequest, Publish, PublishResult, Published, Records, Reply, Request, TopicAssigned,
+    TopicChange, TopicCreate, TopicDelete, TopicStats, TopicStatsReply, TopicStatsRequest,
+    TopicSubscribe, topic_subscribe::Start,
 };
 use verteilt_protocol::{ErrorCode, FrameType};
 
@@ -54,7 +56,7 @@ pub(crate) fn topics() -> Vec<Case> {
         offset: 101,
         commit: true,
     };
-    vec![
+    let mut cases = vec![
         case("topic_create", FrameType::TopicCreate, 40, create, b""),
         case("publish", FrameType::Publish, 41, publish, b"keyvalue"),
         case("published", FrameType::Published, 0, published, b""),
@@ -74,6 +76,133 @@ pub(crate) fn topics() -> Vec<Case> {
         ),
         case("records", FrameType::Records, 0, records, b"keyvalue"),
         case("consumed", FrameType::Consumed, 44, consumed, b""),
+    ];
+    cases.extend(more_topics());
+    cases.extend(topic_numbers());
+    cases
+}
+
+fn more_topics() -> Vec<Case> {
+    let change = TopicChange {
+        topic: "orders".into(),
+        retention_ms: 0,
+        retention_bytes: 1 << 30,
+    };
+    let delete = TopicDelete {
+        topic: "orders".into(),
+    };
+    let keyed = Publish {
+        topic: "orders".into(),
+        value_lengths: vec![1],
+        ..Publish::default()
+    };
+    let again = TopicSubscribe {
+        group: String::new(),
+        partitions: vec![0, 3],
+        offsets: vec![100, 7],
+        start: None,
+        ..subscribe(Start::Earliest(true))
+    };
+    let assigned = TopicAssigned {
+        subscription: 2,
+        generation: 3,
+        partitions: vec![0, 3],
+        offsets: vec![100, 7],
+        ended: false,
+    };
+    let ended = TopicAssigned {
+        subscription: 2,
+        ended: true,
+        ..TopicAssigned::default()
+    };
+    let skipped = Records {
+        subscription: 2,
+        partition: 3,
+        first_offset: 500,
+        times_ms: vec![1_760_000_000_000],
+        value_lengths: vec![1, 2],
+        skipped: 493,
+        ..Records::default()
+    };
+    vec![
+        case("topic_change", FrameType::TopicChange, 45, change, b""),
+        case("topic_delete", FrameType::TopicDelete, 46, delete, b""),
+        case("publish_in_turn", FrameType::Publish, 47, keyed, b"x"),
+        case(
+            "topic_subscribe_offsets",
+            FrameType::TopicSubscribe,
+            48,
+            again,
+            b"",
+        ),
+        case("topic_assigned", FrameType::TopicAssigned, 0, assigned, b""),
+        case(
+            "topic_assigned_ended",
+            FrameType::TopicAssigned,
+            0,
+            ended,
+            b"",
+        ),
+        case("records_skipped", FrameType::Records, 0, skipped, b"xyz"),
+    ]
+}
+
+fn topic_numbers() -> Vec<Case> {
+    let ask = TopicStatsRequest {
+        topic: String::new(),
+        after: "orders".into(),
+    };
+    let stats = TopicStats {
+        topic: "orders".into(),
+        partitions: 2,
+        retention_ms: 604_800_000,
+        retention_bytes: 1 << 30,
+        records: 30,
+        bytes: 4_000,
+        published: 130,
+        subscriptions: 1,
+        groups: 1,
+        first_offsets: vec![100, 0],
+        next_offsets: vec![120, 10],
+        partition_bytes: vec![3_000, 1_000],
+    };
+    let reply = TopicStatsReply {
+        topics: vec![stats],
+        more: true,
+    };
+    let groups = GroupStatsRequest {
+        topic: "orders".into(),
+        after: String::new(),
+    };
+    let group = GroupStats {
+        group: "billing".into(),
+        members: 2,
+        lag: 15,
+        partitions: vec![0, 1],
+        offsets: vec![110, 5],
+        lags: vec![10, 5],
+    };
+    let told = GroupStatsReply {
+        groups: vec![group],
+        more: false,
+    };
+    vec![
+        case("topic_stats", FrameType::TopicStats, 49, ask, b""),
+        case(
+            "topic_stats_reply",
+            FrameType::TopicStatsReply,
+            49,
+            reply,
+            b"",
+        ),
+        case("group_stats", FrameType::GroupStats, 52, groups, b""),
+        case(
+            "group_stats_reply",
+            FrameType::GroupStatsReply,
+            52,
+            told,
+            b"",
+        ),
     ]
 }
 
@@ -85,6 +214,7 @@ fn subscribe(start: Start) -> TopicSubscribe {
         credit_records: 1_000,
         credit_bytes: 1_048_576,
         start: Some(start),
+        ..TopicSubscribe::default()
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::{Buf, Bytes};
 
-use super::wire::Fields;
+use super::wire::{Fields, whole_records};
 use super::{CodecError, tag};
 use crate::id::JobId;
 
@@ -72,23 +72,13 @@ impl BodyRun {
     /// As for [`Self::scan`].
     pub fn scan_records(bytes: &Bytes) -> Result<Vec<(Range<usize>, Self)>, CodecError> {
         let mut runs = Vec::new();
-        let mut at = 0;
-        while at < bytes.len() {
-            let mut head = Fields(bytes.slice(at..));
-            let length = head.u32()? as usize;
-            head.need(length)?;
-            if length == 0 {
-                return Err(CodecError::Short);
-            }
-            let tag = head.u8()?;
-            let end = at + 4 + length;
+        for record in whole_records(bytes) {
+            let (tag, range) = record?;
             if tag == tag::PUSHED || tag == tag::PART_STORED {
-                runs.push((
-                    at..end,
-                    Self::of_record(tag, bytes.slice(at + 5..end), at + 5)?,
-                ));
+                let at = range.start + 5;
+                let run = Self::of_record(tag, bytes.slice(at..range.end), at)?;
+                runs.push((range, run));
             }
-            at = end;
         }
         Ok(runs)
     }

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 
 use super::wire::Fields;
 use super::write::{HAS_HEADERS, HAS_PRODUCER, HAS_UPLOAD};
-use super::{CodecError, tag};
+use super::{CodecError, tag, topic};
 use crate::command::Lengths;
 use crate::event::{Event, Pushed};
 use crate::id::{JobId, Lsn, Millis, ProducerId, QueueId, SessionId, SubscriptionKey};
@@ -123,7 +123,7 @@ fn event(tag: u8, fields: &mut Fields, lsn: Lsn) -> Result<Event, CodecError> {
                 producers: producers.collect::<Result<_, _>>()?,
             }
         }
-        unknown => return Err(CodecError::UnknownTag(unknown)),
+        other => Event::Topic(topic::event(other, fields)?),
     })
 }
 
@@ -193,7 +193,7 @@ fn pushed(fields: &mut Fields) -> Result<Pushed, CodecError> {
     }
 }
 
-fn words(fields: &mut Fields, count: usize) -> Result<Vec<u32>, CodecError> {
+pub(super) fn words(fields: &mut Fields, count: usize) -> Result<Vec<u32>, CodecError> {
     fields.need(4 * count)?;
     Ok((0..count).map(|_| fields.0.get_u32_le()).collect())
 }

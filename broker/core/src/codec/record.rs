@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::CodecError;
 use super::wire::{Fields, put_ids, put_text, put_varint, put_zigzag};
+use super::{CodecError, topics};
 use crate::id::{JobId, ProducerId, QueueId, SessionId, SubscriptionKey};
 use crate::job::{Job, Lease, Place};
 use crate::ledger::{Ledger, QueueRecord, Upload};
@@ -129,6 +129,7 @@ pub fn put_ledger(out: &mut BytesMut, ledger: &Ledger) {
         put_varint(out, id.0);
         put_ids(out, parts);
     }
+    topics::put(out, &ledger.topics);
 }
 
 /// The ledger that the bytes stand for; `producer_window` is [`crate::Limits::producer_window`].
@@ -167,6 +168,7 @@ pub fn ledger(bytes: Bytes, producer_window: u32) -> Result<Ledger, CodecError> 
         let id = JobId(fields.varint()?);
         ledger.large.insert(id, fields.ids()?);
     }
+    ledger.topics = topics::read(&mut fields)?;
     if fields.0.is_empty() {
         Ok(ledger)
     } else {

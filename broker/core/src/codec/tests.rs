@@ -1,9 +1,11 @@
 //! Each layout once in plain bytes. They are on people's disks: if one of these tests fails, the
 //! change needs a new tag, not a new expectation.
 
+mod topics;
+
 use bytes::{Bytes, BytesMut};
 
-use super::{BodyRun, CodecError, EventReader, encode_clock, encode_event, record};
+use super::{BodyRun, CodecError, EventReader, Written, encode_clock, encode_event, record};
 use crate::command::Lengths;
 use crate::event::{Event, Pushed};
 use crate::id::{JobId, ProducerId, QueueId, SessionId, SubscriptionKey};
@@ -221,7 +223,9 @@ fn a_record_without_a_tag_is_no_record() {
 #[test]
 fn a_run_knows_its_own_ids_only() {
     let mut out = BytesMut::from(&b"before"[..]);
-    let run = encode_event(&mut out, &Event::Pushed(pushed())).expect("it brings bodies");
+    let Written::Bodies(run) = encode_event(&mut out, &Event::Pushed(pushed())) else {
+        panic!("it brings bodies");
+    };
     let bytes = out.freeze();
     assert_eq!(run.find(&bytes, JobId(299)), None);
     assert_eq!(

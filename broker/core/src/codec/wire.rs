@@ -1,5 +1,7 @@
 //! Integers, ids and lists of them.
 
+use std::ops::Range;
+
 use bytes::{Buf, BufMut, Bytes};
 
 use super::CodecError;
@@ -48,6 +50,30 @@ const fn zigzag(difference: u64) -> u64 {
 
 const fn unzigzag(value: u64) -> u64 {
     (value >> 1) ^ (value & 1).wrapping_neg()
+}
+
+/// The records that some bytes are made of: tag, and where the whole record lies.
+pub(super) fn whole_records(
+    bytes: &Bytes,
+) -> impl Iterator<Item = Result<(u8, Range<usize>), CodecError>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        if at >= bytes.len() {
+            return None;
+        }
+        let start = at;
+        let record = (|| {
+            let mut head = Fields(bytes.slice(start..));
+            let length = head.u32()? as usize;
+            head.need(length)?;
+            if length == 0 {
+                return Err(CodecError::Short);
+            }
+            Ok((head.u8()?, start..start + 4 + length))
+        })();
+        at = record.as_ref().map_or(bytes.len(), |(_, range)| range.end);
+        Some(record)
+    })
 }
 
 /// Reads fields from the front of some bytes.

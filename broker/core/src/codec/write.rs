@@ -3,8 +3,9 @@
 use bytes::{BufMut, BytesMut};
 
 use super::body::BodyRun;
-use super::tag;
+use super::run::RecordRun;
 use super::wire::{put_ids, put_text, put_timed, put_varint, put_zigzag};
+use super::{tag, topic};
 use crate::event::{Event, Pushed};
 use crate::id::Millis;
 
@@ -13,11 +14,24 @@ pub fn encode_clock(out: &mut BytesMut, now_ms: Millis) {
     record(out, tag::CLOCK, |out| put_varint(out, now_ms));
 }
 
-/// Appends a durable event. For an event that brings bodies, tells where in `out` they lie.
-pub fn encode_event(out: &mut BytesMut, event: &Event) -> Option<BodyRun> {
+/// What an event brought that is looked up again later; positions count from the beginning of all
+/// bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Nothing of that kind.
+    Nothing,
+    /// Bodies of jobs.
+    Bodies(BodyRun),
+    /// Records of a topic.
+    Records(RecordRun),
+}
+
+/// Appends a durable event, and tells where in `out` what it brought lies.
+pub fn encode_event(out: &mut BytesMut, event: &Event) -> Written {
     debug_assert!(event.is_durable(), "volatile events are never written");
     match event {
-        Event::Pushed(pushed) => return Some(encode_pushed(out, pushed)),
+        Event::Pushed(pushed) => return Written::Bodies(encode_pushed(out, pushed)),
+        Event::Topic(event) => return topic::encode(out, event),
         Event::PartStored {
             session,
             upload,
@@ -30,11 +44,8 @@ pub fn encode_event(out: &mut BytesMut, event: &Event) -> Option<BodyRun> {
                 put_varint(out, id.0);
                 out.put_slice(payload);
             });
-            return Some(BodyRun::single(
-                *id,
-                out.len() - payload.len(),
-                payload.len(),
-            ));
+            let payload_at = out.len() - payload.len();
+            return Written::Bodies(BodyRun::single(*id, payload_at, payload.len()));
         }
         Event::Started { epoch } => record(out, tag::STARTED, |out| put_varint(out, *epoch)),
         Event::QueueCreated {
@@ -75,7 +86,7 @@ pub fn encode_event(out: &mut BytesMut, event: &Event) -> Option<BodyRun> {
                 .for_each(|producer| out.put_u128_le(producer.0));
         }),
     }
-    None
+    Written::Nothing
 }
 
 pub(super) const HAS_PRODUCER: u8 = 1;
@@ -142,7 +153,7 @@ fn encode_pushed(out: &mut BytesMut, pushed: &Pushed) -> BodyRun {
     run
 }
 
-fn record(out: &mut BytesMut, tag: u8, fields: impl FnOnce(&mut BytesMut)) {
+pub(super) fn record(out: &mut BytesMut, tag: u8, fields: impl FnOnce(&mut BytesMut)) {
     let start = out.len();
     out.put_u32_le(0);
     out.put_u8(tag);

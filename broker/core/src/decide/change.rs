@@ -1,6 +1,7 @@
 //! Changes to what is known of connections. They are not events: after a restart every client
 //! comes back and says these things again.
 
+use super::reading::TopicChange;
 use crate::id::{ConnectionId, SessionId, SubscriptionKey};
 use crate::session::Subscription;
 use crate::shard::Shard;
@@ -13,6 +14,8 @@ pub(crate) enum Change {
     Subscribed(Subscription),
     Credit(SubscriptionKey, u32, u64),
     Dropped(SubscriptionKey),
+    /// Who reads which partitions of topics.
+    Topic(TopicChange),
     /// Sessions that have not come back by now have lost their leases.
     GraceOver,
     ProducersSwept,
@@ -56,6 +59,7 @@ impl Change {
                 }
             }
             Self::Dropped(key) => index.drop_subscription(key),
+            Self::Topic(change) => change.make(shard),
             Self::GraceOver => shard.resume_until_ms = None,
             Self::ProducersSwept => {
                 let (now_ms, idle_ms) = (shard.now_ms, shard.limits.producer_idle_ms);

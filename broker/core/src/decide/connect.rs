@@ -1,6 +1,6 @@
 //! Sessions come and go.
 
-use super::{Change, Decision, lease, push};
+use super::{Change, Decision, TopicChange, lease, push};
 use crate::command::Caller;
 use crate::effect::{Effect, Refusal};
 use crate::id::JobId;
@@ -16,9 +16,7 @@ pub(super) fn connect(
     let session = shard.jobs.index.sessions.get(&caller.session);
     if let Some(session) = session {
         // What the older connection waited on is asked for again by the newer one.
-        for key in session.subscriptions.values() {
-            out.change(Change::Dropped(*key));
-        }
+        drop_subscriptions(session, out);
         if let Some(older) = session.connection {
             out.tell(older, Effect::Replaced);
         }
@@ -54,9 +52,7 @@ pub(super) fn disconnect(shard: &Shard, caller: Caller, out: &mut Decision) -> R
     if session.connection != Some(caller.connection) {
         return Ok(());
     }
-    for key in session.subscriptions.values() {
-        out.change(Change::Dropped(*key));
-    }
+    drop_subscriptions(session, out);
     for event in push::drop_uploads(shard, Some(caller.session)) {
         out.event(event);
     }
@@ -66,6 +62,15 @@ pub(super) fn disconnect(shard: &Shard, caller: Caller, out: &mut Decision) -> R
     }
     out.change(Change::Disconnected(caller.session));
     Ok(())
+}
+
+fn drop_subscriptions(session: &Session, out: &mut Decision) {
+    for key in session.subscriptions.values() {
+        out.change(Change::Dropped(*key));
+    }
+    for key in session.readers.values() {
+        out.change_topic(TopicChange::Dropped(*key));
+    }
 }
 
 pub(super) fn hold(

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Change, Decision};
+use super::{Change, Decision, retention};
 use crate::command::{Caller, JobOptions, Push, QueueName};
 use crate::effect::{Effect, Refusal};
 use crate::event::{Event, Pushed};
@@ -130,8 +130,9 @@ pub(crate) fn forget_producers(shard: &Shard, now_ms: Millis, out: &mut Decision
         .iter()
         .filter(|(_, p)| p.is_idle(now_ms, idle_ms));
     let producers: Vec<ProducerId> = idle.map(|(id, _)| *id).take(FORGOTTEN_MAX).collect();
+    let all_publishers = retention::forget_publishers(shard, now_ms, out);
     // With more of them than one event takes, the rest follows with the next tick.
-    if producers.len() < FORGOTTEN_MAX {
+    if all_publishers && producers.len() < FORGOTTEN_MAX {
         out.change(Change::ProducersSwept);
     }
     if !producers.is_empty() {

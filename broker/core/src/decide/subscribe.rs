@@ -1,6 +1,6 @@
 //! Workers ask for jobs: for good with a credit, or once with a wait.
 
-use super::{Change, Decision, push};
+use super::{Change, Decision, push, read};
 use crate::command::{Caller, QueueName};
 use crate::effect::{Effect, Refusal};
 use crate::id::{Millis, SubscriptionKey};
@@ -17,6 +17,9 @@ pub(super) fn subscribe(
 ) -> Result<(), Refusal> {
     if subscription == 0 {
         return Err(Refusal::BadArgument);
+    }
+    if reader(shard, caller, subscription).is_some() {
+        return Err(Refusal::SubscriptionExists);
     }
     let name = SubscriptionName::Standing(subscription);
     if let Some((key, existing)) = find(shard, caller, name) {
@@ -38,6 +41,10 @@ pub(super) fn unsubscribe(
     subscription: u64,
     out: &mut Decision,
 ) -> Result<(), Refusal> {
+    if let Some(key) = reader(shard, caller, subscription) {
+        read::unsubscribe(caller, subscription, key, out);
+        return Ok(());
+    }
     let name = SubscriptionName::Standing(subscription);
     let (key, _) = find(shard, caller, name).ok_or(Refusal::SubscriptionUnknown)?;
     out.change(Change::Dropped(key));
@@ -121,6 +128,13 @@ fn end_pull(shard: &Shard, key: SubscriptionKey, pull: &Subscription, out: &mut 
     out.change(Change::Dropped(key));
 }
 
+/// The subscription of a topic that has this number.
+fn reader(shard: &Shard, caller: Caller, number: u64) -> Option<SubscriptionKey> {
+    let session = shard.jobs.index.sessions.get(&caller.session);
+    let session = session.filter(|session| session.connection == Some(caller.connection))?;
+    session.readers.get(&number).copied()
+}
+
 fn find(
     shard: &Shard,
     caller: Caller,
@@ -151,7 +165,7 @@ fn add(
     let session = session
         .filter(|session| session.connection == Some(caller.connection))
         .ok_or(Refusal::Cancelled)?;
-    if session.subscriptions.len() >= shard.limits.subscriptions_max as usize {
+    if session.subscriptions_len() >= shard.limits.subscriptions_max as usize {
         return Err(Refusal::SubscriptionLimit);
     }
     let queue = push::find_or_create(shard, queue, out)?;

@@ -5,8 +5,9 @@ use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use verteilt_core::{
-    BodyRun, Event, EventReader, JobId, Lengths, ProducerId, Pushed, QueueId, SessionId,
-    SubscriptionKey, encode_clock, encode_event, record,
+    BodyRun, Event, EventReader, JobId, Lengths, PartitionId, ProducerId, Published, Pushed,
+    QueueId, RecordLengths, RecordRun, RecordTables, Retention, SessionId, SubscriptionKey,
+    TopicEvent, TopicId, encode_clock, encode_event, record,
 };
 
 use crate::cases;
@@ -18,6 +19,20 @@ fn read_as_everything(bytes: &Bytes) {
             let _ = run.find(bytes, run.first_id);
             let _ = run.find(bytes, JobId(run.first_id.0.saturating_add(1)));
             let _ = run.shifted(13).find(bytes, run.first_id);
+        }
+    }
+    for (range, run) in RecordRun::scan_records(bytes).unwrap_or_default() {
+        let mut tables = RecordTables::default();
+        let whole = bytes.slice(range.clone());
+        for (bytes, run) in [
+            (bytes, run),
+            (&whole, run.shifted(-(range.start as isize))),
+            (&whole, run),
+        ] {
+            for from in [run.first_offset, run.next_offset() - 1] {
+                let _ = run.take(bytes, from, (1, 1), true, &mut tables);
+                let _ = run.take(bytes, from, (u32::MAX, u64::MAX), false, &mut tables);
+            }
         }
     }
     let _ = record::jobs(bytes.clone()).count();
@@ -77,6 +92,61 @@ fn pushed() -> impl Strategy<Value = Pushed> {
     })
 }
 
+fn published() -> impl Strategy<Value = Published> {
+    let numbers = (any::<u32>(), any::<u32>(), 0..u64::MAX >> 1, any::<u64>());
+    let producer = prop::option::of((any::<u128>().prop_map(ProducerId), any::<u64>()));
+    let records = vec((0..9u32, 0..9u32, 0..30u32), 1..6);
+    let kinds = (any::<bool>(), any::<bool>());
+    (numbers, producer, records, kinds).prop_map(|(numbers, producer, records, kinds)| {
+        let (topic, number, first_offset, time_ms) = numbers;
+        let mut lengths = RecordLengths::default();
+        let mut end = 0;
+        for (key, header, value) in records {
+            end += value;
+            if kinds.0 {
+                end += key;
+                lengths.keys.push(key);
+            }
+            if kinds.1 {
+                end += header;
+                lengths.headers.push(header);
+            }
+            lengths.ends.push(end);
+        }
+        let topic = TopicId(topic);
+        Published {
+            partition: PartitionId { topic, number },
+            first_offset,
+            time_ms,
+            producer,
+            lengths,
+            payload: (0..end).map(|at| at as u8).collect(),
+        }
+    })
+}
+
+fn topic_event() -> impl Strategy<Value = TopicEvent> {
+    let topic = || any::<u32>().prop_map(TopicId);
+    let retention =
+        || (any::<u64>(), any::<u64>()).prop_map(|(age_ms, bytes)| Retention { age_ms, bytes });
+    prop_oneof![
+        6 => published().prop_map(TopicEvent::Published),
+        1 => (topic(), ".{0,9}", ".{0,9}", any::<u32>(), retention()).prop_map(
+            |(topic, namespace, name, partitions, retention)| TopicEvent::Created {
+                topic, namespace, name, partitions, retention }),
+        1 => (topic(), retention())
+            .prop_map(|(topic, retention)| TopicEvent::Changed { topic, retention }),
+        1 => topic().prop_map(|topic| TopicEvent::Deleted { topic }),
+        1 => (topic(), any::<u32>(), any::<u64>()).prop_map(|(topic, number, start)| {
+            TopicEvent::Dropped { partition: PartitionId { topic, number }, start }
+        }),
+        1 => (topic(), ".{0,9}", vec(any::<(u32, u64)>(), 0..5)).prop_map(
+            |(topic, group, positions)| TopicEvent::Committed { topic, group, positions }),
+        1 => vec(any::<u128>().prop_map(ProducerId), 1..4)
+            .prop_map(|producers| TopicEvent::PublishersForgotten { producers }),
+    ]
+}
+
 /// Durable events; the token of a lease is left to the reader, who knows the LSN.
 fn event() -> impl Strategy<Value = Event> {
     let durable = |ids: Vec<JobId>| ids.into_iter().map(|id| JobId(id.0 & (u64::MAX >> 1)));
@@ -92,6 +162,7 @@ fn event() -> impl Strategy<Value = Event> {
     let session = || any::<u128>().prop_map(SessionId);
     prop_oneof![
         4 => pushed().prop_map(Event::Pushed),
+        4 => topic_event().prop_map(Event::Topic),
         1 => any::<u64>().prop_map(|epoch| Event::Started { epoch }),
         1 => (any::<u32>(), "[a-z0-9._-]{0,20}", ".{0,9}").prop_map(|(queue, namespace, name)| {
             Event::QueueCreated { queue: QueueId(queue), namespace, name }
@@ -138,7 +209,7 @@ proptest! {
     /// Lengths and tags that are right lead deeper than noise does.
     #[test]
     fn framed_noise_is_refused_in_peace(
-        records in vec((0..17u8, vec(any::<u8>(), 0..60), 0..3u32), 1..4),
+        records in vec((0..24u8, vec(any::<u8>(), 0..60), 0..3u32), 1..4),
     ) {
         let mut bytes = BytesMut::new();
         for (tag, fields, wrong) in records {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use verteilt_core::{
     Caller, Command, ConnectionId, Effect, Event, JobId, JobOptions, JobState, Lengths, Millis,
-    Output, ProducerId, Push, QueueName, SessionId, Settle, SettleKind,
+    Output, ProducerId, Push, QueueName, SessionId, Settle, SettleKind, TopicEvent,
 };
 
+use crate::topics;
 use crate::trace::{Names, time};
 use crate::world::{World, limits};
 
@@ -30,9 +31,9 @@ pub(crate) struct Player {
 }
 
 /// The words of a command: those in order, and those with a name.
-struct Words<'a> {
-    plain: Vec<&'a str>,
-    named: BTreeMap<&'a str, &'a str>,
+pub(crate) struct Words<'a> {
+    pub(crate) plain: Vec<&'a str>,
+    pub(crate) named: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Words<'a> {
@@ -47,7 +48,7 @@ impl<'a> Words<'a> {
         Self { plain, named }
     }
 
-    fn at<T: FromStr>(&self, at: usize) -> T {
+    pub(crate) fn at<T: FromStr>(&self, at: usize) -> T {
         let word = self
             .plain
             .get(at)
@@ -55,7 +56,7 @@ impl<'a> Words<'a> {
         word.parse().unwrap_or_else(|_| panic!("what is {word}?"))
     }
 
-    fn name<T: FromStr>(&self, name: &str) -> Option<T> {
+    pub(crate) fn name<T: FromStr>(&self, name: &str) -> Option<T> {
         let value = self.named.get(name)?;
         Some(
             value
@@ -64,7 +65,7 @@ impl<'a> Words<'a> {
         )
     }
 
-    fn ms(&self, name: &str) -> Option<Millis> {
+    pub(crate) fn ms(&self, name: &str) -> Option<Millis> {
         self.named.get(name).map(|value| ms(value))
     }
 
@@ -73,7 +74,7 @@ impl<'a> Words<'a> {
     }
 }
 
-fn ms(text: &str) -> Millis {
+pub(crate) fn ms(text: &str) -> Millis {
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
     let unit = units
         .iter()
@@ -85,7 +86,7 @@ fn ms(text: &str) -> Millis {
         * by
 }
 
-fn queue(name: &str) -> QueueName {
+pub(crate) fn queue(name: &str) -> QueueName {
     QueueName {
         namespace: Arc::from("default"),
         name: name.to_owned(),
@@ -169,6 +170,10 @@ impl Player {
             }
             "peek" => ("p".to_owned(), peek(words)),
             "drain" => ("p".to_owned(), Command::Drain),
+            "topic" | "retain" | "delete" | "publish" | "topics" | "groups" => {
+                let who = words.name("by").unwrap_or("p".to_owned());
+                (who, Command::Topic(topics::of_publisher(name, words)))
+            }
             _ => (words.at(1), self.of_worker(name, words)),
         };
         let correlation = words.name("id").unwrap_or(UNNUMBERED);
@@ -187,6 +192,7 @@ impl Player {
                 held: (words.plain.get(2) == Some(&"holding"))
                     .then(|| self.leases(&words.plain[3..])),
             },
+            "read" | "consumed" | "commit" => Command::Topic(topics::of_reader(name, words)),
             "disconnect" => Command::Disconnect,
             "hold" => Command::Hold(true),
             "unhold" => Command::Hold(false),
@@ -327,8 +333,12 @@ impl Player {
 
     fn tell(&mut self, output: &Output) {
         for event in &output.events {
-            if let Event::QueueCreated { name, .. } = event {
-                self.names.queues.push(name.clone());
+            match event {
+                Event::QueueCreated { name, .. } => self.names.queues.push(name.clone()),
+                Event::Topic(TopicEvent::Created { name, .. }) => {
+                    self.names.topics.push(name.clone());
+                }
+                _ => {}
             }
             let told = self.names.event(event);
             if event.is_durable() {
@@ -353,7 +363,7 @@ impl Player {
     }
 }
 
-fn number(word: &str) -> u64 {
+pub(crate) fn number(word: &str) -> u64 {
     word.parse()
         .unwrap_or_else(|_| panic!("what number is {word}?"))
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use verteilt_core::{
-    ConnectionId, Effect, Event, JobId, Millis, PeekedJob, Pushed, QueueStats, SessionId,
+    ConnectionId, Effect, Event, GroupStats, JobId, Millis, PartitionId, PeekedJob, Published,
+    Pushed, QueueStats, SessionId, TopicEffect, TopicEvent, TopicId, TopicStats,
 };
 
 /// How the script calls things.
@@ -12,6 +13,7 @@ pub(crate) struct Names {
     pub(crate) connections: BTreeMap<ConnectionId, String>,
     pub(crate) sessions: BTreeMap<SessionId, String>,
     pub(crate) queues: Vec<String>,
+    pub(crate) topics: Vec<String>,
 }
 
 const VOLATILE: u64 = 1 << 63;
@@ -106,6 +108,129 @@ impl Names {
             Event::ProducersForgotten { producers } => {
                 format!("producers-forgotten {}", producers.len())
             }
+            Event::Topic(event) => self.topic_event(event),
+        }
+    }
+
+    fn topic(&self, topic: TopicId) -> &str {
+        &self.topics[topic.0 as usize]
+    }
+
+    fn partition(&self, id: PartitionId) -> String {
+        format!("{}/{}", self.topic(id.topic), id.number)
+    }
+
+    fn topic_event(&self, event: &TopicEvent) -> String {
+        match event {
+            TopicEvent::Created {
+                name,
+                partitions,
+                retention,
+                ..
+            } => format!(
+                "topic-created {name} partitions={partitions} age={} bytes={}",
+                time(retention.age_ms),
+                retention.bytes
+            ),
+            TopicEvent::Changed { topic, retention } => format!(
+                "topic-changed {} age={} bytes={}",
+                self.topic(*topic),
+                time(retention.age_ms),
+                retention.bytes
+            ),
+            TopicEvent::Deleted { topic } => format!("topic-deleted {}", self.topic(*topic)),
+            TopicEvent::Published(Published {
+                partition,
+                first_offset,
+                time_ms,
+                lengths,
+                ..
+            }) => {
+                let last = first_offset + lengths.count() as u64 - 1;
+                let partition = self.partition(*partition);
+                format!(
+                    "published {partition} {first_offset}..{last} at={}",
+                    time(*time_ms)
+                )
+            }
+            TopicEvent::Dropped { partition, start } => {
+                format!("dropped {} start={start}", self.partition(*partition))
+            }
+            TopicEvent::Committed {
+                topic,
+                group,
+                positions,
+            } => {
+                let positions = positions
+                    .iter()
+                    .map(|(at, offset)| format!(" {at}:{offset}"));
+                let positions: String = positions.collect();
+                format!("committed {} {group}{positions}", self.topic(*topic))
+            }
+            TopicEvent::PublishersForgotten { producers } => {
+                format!("publishers-forgotten {}", producers.len())
+            }
+        }
+    }
+
+    fn topic_effect(&self, effect: &TopicEffect) -> String {
+        match effect {
+            TopicEffect::Published {
+                partition,
+                first_offset,
+                count,
+                duplicate,
+                ..
+            } => {
+                let again = if *duplicate { " duplicate" } else { "" };
+                format!("published {partition}:{first_offset} count={count}{again}")
+            }
+            TopicEffect::Assigned {
+                subscription,
+                topic,
+                generation,
+                partitions,
+                ..
+            } => {
+                let all = partitions.iter().map(|at| {
+                    let from = match at.from_ms {
+                        0 => String::new(),
+                        from => format!("@{}", time(from)),
+                    };
+                    format!(" {}:{}{from}", at.partition, at.offset)
+                });
+                let (topic, all) = (self.topic(*topic), all.collect::<String>());
+                format!("assigned as={subscription} {topic} generation={generation}{all}")
+            }
+            TopicEffect::Credit {
+                subscription,
+                records,
+                bytes,
+            } => format!("credit as={subscription} records={records} bytes={bytes}"),
+            TopicEffect::Freed {
+                subscription,
+                partition,
+                offset,
+            } => format!("freed as={subscription} {partition}:{offset}"),
+            TopicEffect::Ended {
+                subscription,
+                deleted,
+            } => format!(
+                "ended as={subscription}{}",
+                if *deleted { " deleted" } else { "" }
+            ),
+            TopicEffect::Topics { topics, more, .. } => {
+                let topics = topics
+                    .iter()
+                    .map(|stats| format!("\n  {}", topic_stats(stats)));
+                format!("topics{}{}", topics.collect::<String>(), more_word(*more))
+            }
+            TopicEffect::Groups { groups, more, .. } => {
+                let groups = groups
+                    .iter()
+                    .map(|stats| format!("\n  {}", group_stats(stats)));
+                format!("groups{}{}", groups.collect::<String>(), more_word(*more))
+            }
         }
     }
 
@@ -176,7 +301,7 @@ impl Names {
             Effect::Settled { refused, .. } => {
                 let refused: Vec<_> = refused.iter().map(|(id, _)| *id).collect();
                 format!("settled but {}", ids(&refused))
-            },
+            }
             Effect::Refused { refusal, .. } => format!("refused {refusal:?}"),
             Effect::LeaseLost { leases } => {
                 let lost: Vec<JobId> = leases.iter().map(|lease| lease.0).collect();
@@ -193,6 +318,7 @@ impl Names {
                 format!("peeked{}", jobs.collect::<String>())
             }
             Effect::Purged { jobs, more, .. } => format!("purged {jobs}{}", more_word(*more)),
+            Effect::Topic(effect) => self.topic_effect(effect),
         }
     }
 }
@@ -216,6 +342,31 @@ fn stats_of(stats: &QueueStats) -> String {
     let told = numbers.iter().filter(|(_, number)| *number > 0);
     let told = told.map(|(name, number)| format!(" {name}={number}"));
     stats.queue.clone() + &told.collect::<String>()
+}
+
+fn topic_stats(stats: &TopicStats) -> String {
+    let offsets = stats.offsets.iter();
+    let offsets = offsets.map(|at| format!(" {}..{}/{}", at.start, at.next, at.bytes));
+    format!(
+        "{} partitions={} records={} published={} subscriptions={} groups={}{}",
+        stats.topic,
+        stats.partitions,
+        stats.records,
+        stats.published,
+        stats.subscriptions,
+        stats.groups,
+        offsets.collect::<String>()
+    )
+}
+
+fn group_stats(stats: &GroupStats) -> String {
+    let positions = stats.positions.iter();
+    let positions = positions.map(|(at, next, lag)| format!(" {at}:{next}-{lag}"));
+    let positions: String = positions.collect();
+    format!(
+        "{} members={} lag={}{positions}",
+        stats.group, stats.members, stats.lag
+    )
 }
 
 fn peeked(job: &PeekedJob) -> String {

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use verteilt_core::{
     BodyRun, Caller, Command, Event, EventReader, Job, JobId, JobSlots, Ledger, Limits, Lsn,
-    Millis, Output, Place, QueueId, Shard, SubscriptionKey, encode_clock, encode_event, record,
+    Millis, Output, Place, Published, QueueId, RecordRun, RecordTables, Shard, SubscriptionKey,
+    TopicEvent, Written, encode_clock, encode_event, record,
 };
 
 /// Small numbers, so that a short sequence of commands reaches every bound.
@@ -28,6 +29,11 @@ pub(crate) fn limits() -> Limits {
         memory_bytes_max: 1_140,
         upload_bytes_max: 400,
         body_bytes_max: 300,
+        topics_max: 3,
+        partitions_max: 8,
+        partitions_total_max: 12,
+        groups_max: 2,
+        stats_topics_max: 3,
         stats_queues_max: 3,
         delivery_jobs_max: 4,
         delivery_bytes_max: 600,
@@ -176,8 +182,15 @@ impl World {
             }
             count += 1;
             let at = self.journal.len();
-            let run = encode_event(&mut self.journal, event);
-            let run = run.map(|run| run.shifted(-(at as isize)));
+            let run = match encode_event(&mut self.journal, event) {
+                Written::Bodies(run) => Some(run.shifted(-(at as isize))),
+                Written::Records(run) => {
+                    let run = run.shifted(-(at as isize));
+                    assert_records(event, &run, &self.journal[at..]);
+                    None
+                }
+                Written::Nothing => None,
+            };
             assert_bodies(event, run.as_ref(), &self.journal[at..]);
         }
         assert_eq!(
@@ -262,6 +275,74 @@ fn assert_bodies(event: &Event, run: Option<&BodyRun>, record: &[u8]) {
     for (id, headers, body) in bodies(event) {
         let run = run.expect("a run for what has a body");
         assert_eq!(run.find(&record, id), Some((headers, body)));
+    }
+}
+
+/// What a publish brought is found in the bytes that were written, from any offset and with any
+/// room.
+fn assert_records(event: &Event, run: &RecordRun, record: &[u8]) {
+    let Event::Topic(TopicEvent::Published(published)) = event else {
+        panic!("{event:?} brought no records");
+    };
+    let record = Bytes::copy_from_slice(record);
+    let whole = 0..record.len();
+    assert_eq!(RecordRun::scan_records(&record), Ok(vec![(whole, *run)]));
+    let count = published.lengths.count() as u64;
+    assert_eq!(
+        (run.partition, run.time_ms),
+        (published.partition, published.time_ms)
+    );
+    assert_eq!(run.next_offset(), published.first_offset + count);
+    for from in 0..count {
+        for records_max in [0, 1, 2, u32::MAX] {
+            for bytes_max in [0, 5, 11, u64::MAX] {
+                let room = (records_max, bytes_max);
+                let mut tables = RecordTables::default();
+                let offset = published.first_offset + from;
+                let bytes = run
+                    .take(&record, offset, room, true, &mut tables)
+                    .expect("one at least");
+                assert_taken(published, from as usize, &tables, &bytes);
+                let most = (records_max as usize).max(1);
+                assert!(tables.count() <= most && tables.count() == tables.times[0].1 as usize);
+                assert!(tables.count() == 1 || bytes.len() as u64 <= bytes_max);
+                let is_full =
+                    tables.count() == most || from as usize + tables.count() == count as usize;
+                let end = published.lengths.ends[from as usize + tables.count() - 1];
+                let next = published.lengths.ends.get(from as usize + tables.count());
+                let would = next.map_or(0, |next| u64::from(next - end));
+                assert!(
+                    is_full || bytes.len() as u64 + would > bytes_max,
+                    "there was room for more"
+                );
+            }
+        }
+    }
+    let mut tables = RecordTables::default();
+    for outside in [published.first_offset.wrapping_sub(1), run.next_offset()] {
+        assert_eq!(run.take(&record, outside, (9, 9), true, &mut tables), None);
+    }
+}
+
+fn assert_taken(published: &Published, from: usize, tables: &RecordTables, bytes: &Bytes) {
+    let lengths = &published.lengths;
+    let start = from.checked_sub(1).map_or(0, |before| lengths.ends[before]) as usize;
+    let end = lengths.ends[from + tables.count() - 1] as usize;
+    assert_eq!(bytes, &published.payload[start..end]);
+    assert_eq!(tables.bytes, bytes.len());
+    let parts = |list: &[u32], at: usize| list.get(at).copied().unwrap_or(0);
+    for at in 0..tables.count() {
+        assert_eq!(parts(&tables.keys, at), parts(&lengths.keys, from + at));
+        assert_eq!(
+            parts(&tables.headers, at),
+            parts(&lengths.headers, from + at)
+        );
+        let before = (from + at)
+            .checked_sub(1)
+            .map_or(0, |before| lengths.ends[before]);
+        let whole = lengths.ends[from + at] - before;
+        let sum = tables.values[at] + parts(&tables.keys, at) + parts(&tables.headers, at);
+        assert_eq!(sum, whole);
     }
 }
 

@@ -3,6 +3,7 @@
 mod paused;
 mod recovered;
 mod running;
+mod topics;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -280,10 +280,16 @@ impl World {
         if self.opened.follower.checkpoint().is_err() {
             return self.crash();
         }
-        let FollowerReport::Written { lsn, blocks, .. } = self.opened.follower.written() else {
+        let FollowerReport::Written {
+            lsn,
+            blocks,
+            records,
+            ..
+        } = self.opened.follower.written()
+        else {
             panic!("that is what it says");
         };
-        self.opened.engine.bodies.install(lsn, blocks);
+        self.opened.engine.install(lsn, blocks, records);
         self.opened.journal.log().trim(0, lsn).unwrap();
     }
 

@@ -1,13 +1,13 @@
 //! The rule of writing, in the order in which it happens.
 
-use super::chunk;
-use super::directory::Listing;
+use super::directory::{self, Listing};
 use super::envelope;
 use super::key::{Key, Kind};
 use super::manifest::{Manifest, Named};
 use super::open::Catalog;
-use super::snapshot::{BlockMeta, CheckpointSummary, PageMeta};
+use super::snapshot::{BlockMeta, CheckpointSummary, PageMeta, RecordBlockMeta};
 use super::writer::{CheckpointWriter, keys};
+use super::{chunk, records};
 use crate::store::StoreError;
 
 impl CheckpointWriter<'_> {
@@ -115,7 +115,23 @@ impl CheckpointWriter<'_> {
                 reason: "the id ranges of two blocks overlap",
             });
         }
+        let kept = before.records.values();
+        let kept = kept.filter(|block| !changes.dropped_records.contains_key(&block.number));
+        let mut records: Vec<RecordBlockMeta> =
+            kept.chain(changes.records.values()).copied().collect();
+        records.sort_unstable_by_key(RecordBlockMeta::place);
+        if !directory::disjoint(&records) {
+            return Err(StoreError::Refused {
+                reason: "the offsets of two record blocks overlap",
+            });
+        }
         Ok(Listing {
+            records,
+            freed_records: changes
+                .dropped_records
+                .iter()
+                .map(|(n, bytes)| (*n, *bytes))
+                .collect(),
             generation: self.catalog.generation + 1,
             pages,
             blocks,
@@ -152,6 +168,10 @@ impl CheckpointWriter<'_> {
                 .retain(|number, _| !changes.dropped_blocks.contains_key(number));
             directory.pages.append(&mut changes.pages);
             directory.blocks.append(&mut changes.blocks);
+            directory
+                .records
+                .retain(|number, _| !changes.dropped_records.contains_key(number));
+            directory.records.append(&mut changes.records);
             for (number, live) in &changes.live {
                 if let Some(block) = directory.blocks.get_mut(number) {
                     block.live = *live;
@@ -211,6 +231,9 @@ pub(super) fn freed(shard: u16, listing: &Listing) -> Vec<Key> {
         for (number, parts) in numbers {
             freed.extend(keys(kind, shard, *number, *parts));
         }
+    }
+    for (number, bytes) in &listing.freed_records {
+        freed.extend(records::keys_of(shard, *number, *bytes));
     }
     freed
 }

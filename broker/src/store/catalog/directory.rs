@@ -7,14 +7,18 @@
 //! blocks: count, then each: number, gap, span, entries, live, bytes, parts
 //! freed pages:  count, then each: number, parts
 //! freed blocks: count, then each: number, parts
+//! records: count, then each: number, topic, partition, first offset, span, time, bytes
+//! freed records: count, then each: number, bytes
 //! ```
+//! The last two lists are there if either has an entry.
+//!
 //! `gap` is how far the first id lies behind the last of the one before, `span` how far the last id
 //! behind the first. What was freed is listed because its deletion comes after the manifest and may
 //! be lost: the next start deletes it again, without searching the store for it.
 
 use std::collections::BTreeMap;
 
-use super::snapshot::{BlockMeta, PageMeta};
+use super::snapshot::{BlockMeta, PageMeta, RecordBlockMeta};
 use super::varint::{put, take, take_as};
 
 /// What exists at one moment, by number: shared by the catalog, which changes it at each commit,
@@ -23,6 +27,7 @@ use super::varint::{put, take, take_as};
 pub(super) struct Directory {
     pub(super) pages: BTreeMap<u64, PageMeta>,
     pub(super) blocks: BTreeMap<u64, BlockMeta>,
+    pub(super) records: BTreeMap<u64, RecordBlockMeta>,
 }
 
 /// What a checkpoint writes down.
@@ -37,6 +42,10 @@ pub(super) struct Listing {
     pub(super) freed_pages: Vec<(u64, u16)>,
     /// Numbers and parts.
     pub(super) freed_blocks: Vec<(u64, u16)>,
+    /// In the order of [`RecordBlockMeta::place`], disjoint.
+    pub(super) records: Vec<RecordBlockMeta>,
+    /// Numbers and bytes.
+    pub(super) freed_records: Vec<(u64, u32)>,
 }
 
 impl Listing {
@@ -78,7 +87,58 @@ impl Listing {
                 put(&mut out, &[*number, u64::from(*parts)]);
             }
         }
+        self.encode_records(&mut out);
         out
+    }
+
+    fn encode_records(&self, out: &mut Vec<u8>) {
+        if self.records.is_empty() && self.freed_records.is_empty() {
+            return;
+        }
+        put(out, &[self.records.len() as u64]);
+        for block in &self.records {
+            let span = block.next_offset - block.first_offset;
+            put(
+                out,
+                &[
+                    block.number,
+                    block.topic.into(),
+                    block.partition.into(),
+                    block.first_offset,
+                ],
+            );
+            put(out, &[span, block.time_ms, block.bytes.into()]);
+        }
+        put(out, &[self.freed_records.len() as u64]);
+        for (number, bytes) in &self.freed_records {
+            put(out, &[*number, u64::from(*bytes)]);
+        }
+    }
+
+    fn decode_records(&mut self, from: &mut &[u8]) -> Result<(), &'static str> {
+        for _ in 0..take(from)? {
+            let number = take(from)?;
+            let (topic, partition) = (take_as(from)?, take_as(from)?);
+            let first_offset = take(from)?;
+            let next_offset = first_offset.checked_add(take(from)?);
+            let block = RecordBlockMeta {
+                number,
+                topic,
+                partition,
+                first_offset,
+                next_offset: next_offset.ok_or("an offset in it is out of range")?,
+                time_ms: take(from)?,
+                bytes: take_as(from)?,
+            };
+            self.records.push(block);
+        }
+        if !disjoint(&self.records) {
+            return Err("two ranges of offsets in it overlap");
+        }
+        for _ in 0..take(from)? {
+            self.freed_records.push((take(from)?, take_as(from)?));
+        }
+        Ok(())
     }
 
     pub(super) fn decode(mut from: &[u8]) -> Result<Self, &'static str> {
@@ -119,12 +179,25 @@ impl Listing {
         for _ in 0..take(from)? {
             listing.freed_blocks.push((take(from)?, take_as(from)?));
         }
+        if !from.is_empty() {
+            listing.decode_records(from)?;
+        }
         if from.is_empty() {
             Ok(listing)
         } else {
             Err("it is longer than its fields")
         }
     }
+}
+
+/// Whether record blocks stand in order, none empty and no two with the same offset.
+pub(super) fn disjoint(records: &[RecordBlockMeta]) -> bool {
+    let of = |block: &RecordBlockMeta| (block.topic, block.partition);
+    let has_any = |block: &RecordBlockMeta| block.first_offset < block.next_offset;
+    records.iter().all(has_any)
+        && records.is_sorted_by(|a, b| {
+            of(a) < of(b) || (of(a) == of(b) && a.next_offset <= b.first_offset)
+        })
 }
 
 /// The generation at the start of a directory's first part, which is all that is read of one that

@@ -14,13 +14,19 @@ pub(super) enum Kind {
     Ledger = b'L',
     Manifest = b'M',
     Page = b'P',
+    Records = b'R',
 }
 
 impl Kind {
     /// The version of the format of this kind. A new one gets a new number, never a new meaning.
     pub(super) fn version(self) -> u8 {
         match self {
-            Self::Block | Self::Directory | Self::Ledger | Self::Manifest | Self::Page => 1,
+            Self::Block
+            | Self::Directory
+            | Self::Ledger
+            | Self::Manifest
+            | Self::Page
+            | Self::Records => 1,
         }
     }
 
@@ -31,6 +37,7 @@ impl Kind {
             Self::Ledger => "ledger",
             Self::Manifest => "manifest",
             Self::Page => "page",
+            Self::Records => "record block",
         }
     }
 }

@@ -5,6 +5,7 @@
 //!   directory  one line a page and a block: number, id range, how many jobs are left in it
 //!     page       index records of jobs, opaque here, at most 60 KiB; all are read at a start
 //!     block      bodies of jobs, packed in id order; read only when a body is asked for
+//!     record block  records of one partition in the order of offsets, opaque here; likewise
 //!   ledger     the small state beside the jobs, opaque here
 //! ```
 //!
@@ -26,6 +27,7 @@
 //! | `varint.rs` | numbers inside payloads |
 //! | `open.rs` | finding the newest checkpoint, and what nobody names |
 //! | `writer.rs`, `commit.rs` | a checkpoint in the making, and the rule of writing |
+//! | `records.rs` | adding and dropping record blocks |
 //! | `reader.rs` | blocks and pages for whoever looks one up |
 
 mod block;
@@ -37,6 +39,7 @@ mod key;
 mod manifest;
 mod open;
 mod reader;
+mod records;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -46,7 +49,7 @@ mod writer;
 pub use self::block::BlockRoom;
 pub use self::open::Catalog;
 pub use self::reader::BlockReader;
-pub use self::snapshot::{BlockMeta, Body, CheckpointSummary, PageMeta, Snapshot};
+pub use self::snapshot::{BlockMeta, Body, CheckpointSummary, PageMeta, RecordBlockMeta, Snapshot};
 pub use self::writer::CheckpointWriter;
 
 /// The most bytes of a block of several bodies, its table included: what four values carry.

@@ -79,7 +79,7 @@ impl Catalog {
         catalog.check_no_manifest_is_missing(&directories)?;
         roots.extend(directories);
         roots.retain(|key| !catalog.roots.contains(key));
-        for kind in [Kind::Block, Kind::Page] {
+        for kind in [Kind::Block, Kind::Page, Kind::Records] {
             roots.extend(catalog.keys(kind, catalog.number_next)?);
         }
         for key in roots.iter().filter(|key| key.kind != Kind::Manifest) {
@@ -135,6 +135,11 @@ impl Catalog {
                 .iter()
                 .map(|block| (block.number, *block))
                 .collect(),
+            records: listing
+                .records
+                .iter()
+                .map(|block| (block.number, *block))
+                .collect(),
         };
         Ok(Snapshot {
             lsn: manifest.lsn,
@@ -142,6 +147,7 @@ impl Catalog {
             ledger,
             pages: listing.pages,
             blocks: listing.blocks,
+            records: listing.records,
         })
     }
 

@@ -57,6 +57,18 @@ impl BlockReader {
         self.read(key, page.parts)
     }
 
+    /// The bytes of a record block as they were added. Errors as of [`BlockReader::read_block`].
+    pub fn read_records(&self, number: u64, bytes: u32) -> Result<Bytes, StoreError> {
+        let key = Key::new(Kind::Records, self.shard, number);
+        let parts = u16::try_from(chunk::parts(bytes as usize)).unwrap_or(u16::MAX);
+        let payload = self.read(key, parts)?;
+        if payload.len() == bytes as usize {
+            Ok(payload)
+        } else {
+            Err(damaged(key, "its size is not the one in the directory"))
+        }
+    }
+
     fn read(&self, key: Key, parts: u16) -> Result<Bytes, StoreError> {
         chunk::get(&*self.store, key, parts.into())?.map_err(|missing| {
             // A commit takes a number out of the directory before it deletes the value, so what is
@@ -64,6 +76,7 @@ impl BlockReader {
             let directory = self.directory.read();
             let named = match key.kind {
                 Kind::Page => directory.pages.contains_key(&key.number),
+                Kind::Records => directory.records.contains_key(&key.number),
                 _ => directory.blocks.contains_key(&key.number),
             };
             if named {

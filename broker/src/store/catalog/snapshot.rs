@@ -36,6 +36,32 @@ pub struct PageMeta {
     pub parts: u16,
 }
 
+/// One block of records of a partition, as the directory knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordBlockMeta {
+    /// The number of the block in its shard, never used twice.
+    pub number: u64,
+    /// The topic.
+    pub topic: u32,
+    /// The partition of the topic.
+    pub partition: u32,
+    /// The offset of the first record in it.
+    pub first_offset: u64,
+    /// The offset behind the last.
+    pub next_offset: u64,
+    /// When the first record came, in milliseconds of broker time.
+    pub time_ms: u64,
+    /// How many bytes were put in.
+    pub bytes: u32,
+}
+
+impl RecordBlockMeta {
+    /// By partition, then offset: the order in which blocks are listed.
+    pub fn place(&self) -> (u32, u32, u64) {
+        (self.topic, self.partition, self.first_offset)
+    }
+}
+
 /// The body of one job with its headers in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
@@ -61,6 +87,8 @@ pub struct Snapshot {
     pub pages: Vec<PageMeta>,
     /// The blocks in ascending order of id; their ranges are disjoint.
     pub blocks: Vec<BlockMeta>,
+    /// The record blocks, each partition in ascending order of offset; their ranges are disjoint.
+    pub records: Vec<RecordBlockMeta>,
 }
 
 /// What a committed checkpoint was, for the log and the metrics.

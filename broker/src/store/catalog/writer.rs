@@ -6,8 +6,8 @@ use std::fmt;
 use super::block::{self, BlockRoom};
 use super::key::{Key, Kind};
 use super::open::Catalog;
-use super::snapshot::{BlockMeta, Body, PageMeta};
-use super::{PAGE_BYTES_MAX, chunk};
+use super::snapshot::{BlockMeta, Body, PageMeta, RecordBlockMeta};
+use super::{PAGE_BYTES_MAX, chunk, records};
 use crate::store::StoreError;
 
 /// A checkpoint in the making: what it adds is in the store at once, under fresh numbers, and
@@ -33,11 +33,14 @@ const UNFLUSHED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 pub(super) struct Changes {
     pub(super) blocks: BTreeMap<u64, BlockMeta>,
     pub(super) pages: BTreeMap<u64, PageMeta>,
+    pub(super) records: BTreeMap<u64, RecordBlockMeta>,
     pub(super) live: BTreeMap<u64, u32>,
     /// Of earlier checkpoints, with their parts.
     pub(super) dropped_blocks: BTreeMap<u64, u16>,
     /// Of earlier checkpoints, with their parts.
     pub(super) dropped_pages: BTreeMap<u64, u16>,
+    /// Of earlier checkpoints, with their bytes.
+    pub(super) dropped_records: BTreeMap<u64, u32>,
 }
 
 impl<'a> CheckpointWriter<'a> {
@@ -81,7 +84,7 @@ impl<'a> CheckpointWriter<'a> {
     }
 
     /// Flushes now and then. It counts for nothing: only the manifest makes a checkpoint.
-    fn flush_much(&mut self, more_bytes: u64) -> Result<(), StoreError> {
+    pub(super) fn flush_much(&mut self, more_bytes: u64) -> Result<(), StoreError> {
         self.unflushed_bytes += more_bytes;
         if self.unflushed_bytes >= UNFLUSHED_BYTES_MAX {
             self.unflushed_bytes = 0;
@@ -240,6 +243,9 @@ impl Drop for CheckpointWriter<'_> {
         }
         for page in self.changes.pages.values() {
             garbage.extend(keys(Kind::Page, shard, page.number, page.parts));
+        }
+        for block in self.changes.records.values() {
+            garbage.extend(records::keys_of(shard, block.number, block.bytes));
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::directory::Listing;
 use super::super::key::{Key, Kind};
 use super::super::manifest::{Manifest, Named};
 use super::super::{block, envelope};
-use crate::store::{BlockMeta, Body, PageMeta};
+use crate::store::{BlockMeta, Body, PageMeta, RecordBlockMeta};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -97,6 +97,7 @@ fn directory() {
         ],
         freed_pages: vec![(11, 2)],
         freed_blocks: vec![(12, 1), (13, 300)],
+        ..Listing::default()
     };
     let bytes = listing.encode();
     assert_eq!(
@@ -114,6 +115,50 @@ fn directory() {
     for length in 0..bytes.len() {
         Listing::decode(&bytes[..length]).unwrap_err();
     }
+}
+
+/// Behind the rest, which stays as it was, and only where there is something to list.
+#[test]
+fn directory_with_records() {
+    let block = |number, partition, first_offset, next_offset| RecordBlockMeta {
+        number,
+        topic: 1,
+        partition,
+        first_offset,
+        next_offset,
+        time_ms: 1_000,
+        bytes: 70_000,
+    };
+    let listing = Listing {
+        generation: 7,
+        records: vec![
+            block(4, 0, 0, 300),
+            block(9, 0, 300, 301),
+            block(5, 2, 7, 8),
+        ],
+        freed_records: vec![(3, 300)],
+        ..Listing::default()
+    };
+    let bytes = listing.encode();
+    assert_eq!(
+        hex(&bytes),
+        "0700000000".to_owned()
+            + "0304010000ac02e807f0a204"
+            + "090100ac0201e807f0a204"
+            + "0501020701e807f0a204"
+            + "0103ac02"
+    );
+    assert_eq!(Listing::decode(&bytes).unwrap(), listing);
+    for length in 6..bytes.len() {
+        Listing::decode(&bytes[..length]).unwrap_err();
+    }
+    let before = Listing::decode(&bytes[..5]).unwrap();
+    assert!(before.records.is_empty(), "one without records ends there");
+    let overlapping = Listing {
+        records: vec![block(4, 0, 0, 300), block(9, 0, 299, 301)],
+        ..Listing::default()
+    };
+    Listing::decode(&overlapping.encode()).unwrap_err();
 }
 
 #[test]
