@@ -111,7 +111,10 @@ pub enum StartError {
 fn named(owner: Option<&FolderOwner>) -> String {
     match owner {
         Some(owner) if owner.is_this_process => "another broker of this process".to_owned(),
-        Some(owner) => format!("the broker of process {} ({})", owner.process, owner.program),
+        Some(owner) => format!(
+            "the broker of process {} ({})",
+            owner.process, owner.program
+        ),
         None => "another broker".to_owned(),
     }
 }

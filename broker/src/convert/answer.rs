@@ -1,7 +1,7 @@
 //! Effects to frames.
 
 use bytes::{Bytes, BytesMut};
-use verteilt_core::{Delivery, Effect, JobState, PeekedJob, QueueStats};
+use verteilt_core::{Delivery, Effect, JobId, JobState, Lsn, PeekedJob, QueueStats};
 use verteilt_protocol::limits::FRAME_BYTES_MAX;
 use verteilt_protocol::{FrameType, encode, encode_empty, encode_with, wire};
 
@@ -215,15 +215,14 @@ pub(crate) fn simple(out: &mut BytesMut, effect: &Effect) {
         Effect::Settled {
             correlation,
             refused,
-        } => {
-            let code = verteilt_protocol::ErrorCode::LeaseLost.number();
-            let message = wire::Settled {
-                refused_ids: refused.iter().map(|(id, _)| id.0).collect(),
-                refused_codes: vec![code; refused.len()],
-                refused_tokens: refused.iter().map(|(_, token)| *token).collect(),
-            };
-            encode(out, FrameType::Settled, 0, *correlation, &message, &[]);
-        }
+        } => encode(
+            out,
+            FrameType::Settled,
+            0,
+            *correlation,
+            &settled(refused),
+            &[],
+        ),
         Effect::LeaseLost { leases } => {
             for some in leases.chunks(FRAME_JOBS) {
                 let message = wire::LeaseLost {
@@ -273,6 +272,15 @@ pub(crate) fn simple(out: &mut BytesMut, effect: &Effect) {
         | Effect::Deliver { .. }
         | Effect::Peeked { .. }
         | Effect::Topic(_) => unreachable!("answered where bodies and limits are known"),
+    }
+}
+
+fn settled(refused: &[(JobId, Lsn)]) -> wire::Settled {
+    let code = verteilt_protocol::ErrorCode::LeaseLost.number();
+    wire::Settled {
+        refused_ids: refused.iter().map(|(id, _)| id.0).collect(),
+        refused_codes: vec![code; refused.len()],
+        refused_tokens: refused.iter().map(|(_, token)| *token).collect(),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn command(
                 commit: consumed.commit,
             }
         }
-        FrameType::TopicSubscribe => TopicCommand::Subscribe(subscribe(message(frame)?, context)?),
+        FrameType::TopicSubscribe => TopicCommand::Subscribe(subscribe(&message(frame)?, context)?),
         FrameType::TopicCreate => {
             let create: wire::TopicCreate = message(frame)?;
             on_disk(create.durability())?;
@@ -151,7 +151,7 @@ fn hashes(keys: &[u32], ends: &[u32], payload: &Bytes) -> Vec<u32> {
     keys.iter().zip(ends).map(key).collect()
 }
 
-fn subscribe(subscribe: wire::TopicSubscribe, context: &Context) -> Result<TopicSubscribe, Bad> {
+fn subscribe(subscribe: &wire::TopicSubscribe, context: &Context) -> Result<TopicSubscribe, Bad> {
     use wire::topic_subscribe::Start as From;
     let start = match subscribe.start {
         Some(From::Earliest(true)) => Start::Earliest,

@@ -181,15 +181,15 @@ impl Check {
             let topic = publish.topic.clone();
             let place = (Partition { topic, number }, first_offset + at as u64);
             self.acknowledged.entry(place.clone()).or_insert(line);
-            self.stands(line, place, *value);
+            self.stands(line, &place, *value);
         }
     }
 
     /// Somebody says what stands at an offset.
-    fn stands(&mut self, line: usize, place: Place, value: Body) {
+    fn stands(&mut self, line: usize, place: &Place, value: Body) {
         let (known, told) = *self.known.entry(place.clone()).or_insert((value, line));
         if known != value {
-            let (partition, offset) = &place;
+            let (partition, offset) = place;
             let expected = format!("{known:?} at offset {offset} of {partition:?}, as before");
             self.broken(Rule::S6, expected, format!("{value:?}"), &[told, line]);
             return;
@@ -200,7 +200,7 @@ impl Check {
             .entry(key)
             .or_insert_with(|| place.clone())
             .clone();
-        if first != place {
+        if first != *place {
             let lines = [self.known[&first].1, line];
             let expected = format!("{value:?} once, at {first:?}");
             self.broken(
@@ -271,8 +271,8 @@ impl Check {
                 .skipped
                 .push((offset.saturating_sub(skipped), *offset));
         }
-        self.read.insert(place.clone());
-        self.stands(line, place, value);
+        self.stands(line, &place, value);
+        self.read.insert(place);
     }
 
     fn ends(&mut self, line: usize, partition: &Partition, (first, next): (u64, u64), read: bool) {

@@ -252,15 +252,9 @@ fn package_rules() {
 /// A client whose tests need the broker, and which needs it itself only behind a feature; and a
 /// gateway that always does.
 fn behind_a_feature(features: &[&str]) -> Packages {
-    let needs = |kinds: &[Value]| {
-        json!([{ "pkg": "broker", "dep_kinds": kinds.iter().map(|kind| json!({ "kind": kind })).collect::<Vec<_>>() }])
-    };
-    let package = |name: &str, features: Value, dependencies: Value| {
-        json!({ "id": name, "name": format!("verteilt-{name}"), "features": features, "dependencies": dependencies })
-    };
-    let declared = |kind: Value, optional: bool| {
-        json!({ "name": "verteilt-broker", "kind": kind, "optional": optional })
-    };
+    let needs = |kinds: &[Value]| json!([{ "pkg": "broker", "dep_kinds": kinds.iter().map(|kind| json!({ "kind": kind })).collect::<Vec<_>>() }]);
+    let package = |name: &str, features: Value, dependencies: Value| json!({ "id": name, "name": format!("verteilt-{name}"), "features": features, "dependencies": dependencies });
+    let declared = |kind: Value, optional: bool| json!({ "name": "verteilt-broker", "kind": kind, "optional": optional });
     let optional = json!([declared(Value::Null, true), declared(json!("dev"), false)]);
     let offered = json!({
         "default": ["sync"],
