@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use verteilt_benches::program::data_folder;
 use verteilt_benches::scratch::Scratch;
 use verteilt_broker::journal::{Batch, FileJournal, Journal as _, JournalOptions};
 
@@ -11,7 +12,8 @@ use verteilt_broker::journal::{Batch, FileJournal, Journal as _, JournalOptions}
 const KEPT_BATCHES: u64 = 64;
 
 fn appends(criterion: &mut Criterion) {
-    let scratch = Scratch::new(None).expect("a folder on a disk");
+    let folder = data_folder().expect("cargo runs this");
+    let scratch = Scratch::new(folder).expect("a folder on a disk");
     let mut group = criterion.benchmark_group("journal append");
     group
         .sample_size(30)
