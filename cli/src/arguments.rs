@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::cmd::bench::Bench;
 use crate::cmd::checkpoint::Checkpoint;
 use crate::cmd::completions::Completions;
 use crate::cmd::push::Push;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     Queue(Queue),
     Checkpoint(Checkpoint),
     Torture(Torture),
+    Bench(Bench),
     Completions(Completions),
 }
 
