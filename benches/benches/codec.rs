@@ -1,28 +1,25 @@
 //! Frames on the wire and events in the journal: bytes from values and back, 256 jobs of 256 B at a time.
 
+#[path = "fixtures/event.rs"]
+mod event;
+#[path = "fixtures/frame.rs"]
+mod frame;
+
 use std::hint::black_box;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use verteilt_core::{BodyRun, Event, EventReader, JobId, Lengths, ProducerId, Pushed};
-use verteilt_core::{QueueId, SessionId, encode_event};
-use verteilt_protocol::{FrameType, decode, encode, split_payload, wire};
+use verteilt_core::{BodyRun, EventReader, encode_event};
+use verteilt_protocol::{FrameType, encode};
 
 const JOBS: usize = 256;
 const BODY_BYTES: usize = 256;
 
-fn push() -> wire::Push {
-    wire::Push {
-        queue: "bench".to_owned(),
-        producer: Bytes::from(vec![7; 16]),
-        sequence: 1_000,
-        body_lengths: vec![BODY_BYTES as u32; JOBS],
-        ..wire::Push::default()
-    }
-}
-
 fn frames(criterion: &mut Criterion) {
-    let (message, payload) = (push(), verteilt_benches::body(JOBS * BODY_BYTES));
+    let (message, payload) = (
+        frame::push(JOBS, BODY_BYTES),
+        verteilt_benches::body(JOBS * BODY_BYTES),
+    );
     let mut group = criterion.benchmark_group("frame of 256 jobs");
     group.throughput(Throughput::Elements(JOBS as u64));
     let mut out = BytesMut::new();
@@ -45,45 +42,15 @@ fn frames(criterion: &mut Criterion) {
     group.bench_function("decode", |bencher| {
         bencher.iter_batched(
             || out.clone(),
-            |mut bytes| {
-                let frame = decode(&mut bytes).expect("a frame").expect("a whole one");
-                let push: wire::Push = frame.message().expect("a push");
-                let slices =
-                    split_payload(&frame.payload, &push.header_lengths, &push.body_lengths);
-                slices
-                    .expect("lengths that fit")
-                    .map(|job| job.body.len())
-                    .sum::<usize>()
-            },
+            |mut bytes| frame::take_apart(&mut bytes),
             criterion::BatchSize::SmallInput,
         );
     });
     group.finish();
 }
 
-fn pushed() -> Event {
-    Event::Pushed(Pushed {
-        queue: QueueId(0),
-        producer: Some((ProducerId(7), 1_000)),
-        first_id: JobId(1_000_000),
-        priority: 0,
-        due_ms: 1_700_000_000_000,
-        attempts_max: 20,
-        lease_ms: 30_000,
-        parts: Vec::new(),
-        parts_bytes: 0,
-        upload: 0,
-        session: SessionId(0),
-        lengths: Lengths {
-            ends: (1..=JOBS).map(|at| (at * BODY_BYTES) as u32).collect(),
-            headers: Vec::new(),
-        },
-        payload: verteilt_benches::body(JOBS * BODY_BYTES),
-    })
-}
-
 fn events(criterion: &mut Criterion) {
-    let event = pushed();
+    let event = event::pushed(JOBS, BODY_BYTES);
     let mut group = criterion.benchmark_group("event of 256 jobs");
     group.throughput(Throughput::Elements(JOBS as u64));
     let mut out = BytesMut::new();

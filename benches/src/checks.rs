@@ -4,7 +4,6 @@ use anyhow::{Result, ensure};
 use verteilt_client::{Client, QueueStats};
 
 use crate::QUEUE;
-use crate::load::Done;
 
 async fn stats(client: &Client) -> Result<QueueStats> {
     let queues = client.queue_stats(Some(QUEUE)).await?;
@@ -16,9 +15,9 @@ async fn stats(client: &Client) -> Result<QueueStats> {
 ///
 /// # Errors
 /// If not.
-pub async fn pushed_is_found(client: &Client, pushed: &Done) -> Result<()> {
-    let acknowledged = pushed.ids.len() as u64;
-    let twice = pushed.ids.windows(2).any(|pair| pair[0] == pair[1]);
+pub async fn pushed_is_found(client: &Client, pushed: &[u64]) -> Result<()> {
+    let acknowledged = pushed.len() as u64;
+    let twice = pushed.windows(2).any(|pair| pair[0] == pair[1]);
     ensure!(!twice, "two pushes were answered with one id");
     let found = stats(client).await?;
     ensure!(
@@ -32,17 +31,17 @@ pub async fn pushed_is_found(client: &Client, pushed: &Done) -> Result<()> {
 ///
 /// # Errors
 /// If not.
-pub async fn acked_is_gone(client: &Client, pushed: &Done, acked: &Done) -> Result<()> {
+pub async fn acked_is_gone(client: &Client, pushed: &[u64], acked: &[u64]) -> Result<()> {
     ensure!(
-        pushed.ids == acked.ids,
+        pushed == acked,
         "the jobs that were acked are not those that were pushed"
     );
     let found = stats(client).await?;
     let left = found.scheduled + found.ready + found.leased + found.failed + found.dead;
     ensure!(
-        left == 0 && found.done == acked.ids.len() as u64,
+        left == 0 && found.done == acked.len() as u64,
         "{} acks were acknowledged, found after the kill: {found:?}",
-        acked.ids.len()
+        acked.len()
     );
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What a client that gathers nothing would send: PUSH frames of one job each, [`WINDOW`] unanswered on
 //! a connection, written straight to the socket.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
@@ -10,14 +10,13 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use verteilt_protocol::{Frame, FrameType, VERSIONS, decode, encode, wire};
 
-use crate::load::Done;
 use crate::{CONNECTIONS, QUEUE, WINDOW, share};
 
-/// Pushes `jobs` on [`CONNECTIONS`] connections.
+/// Pushes `jobs` on [`CONNECTIONS`] connections. How long that took, and their ids, sorted.
 ///
 /// # Errors
 /// Anything but an acknowledgement of each.
-pub async fn push(url: &str, jobs: u64, body: &Bytes) -> Result<Done> {
+pub async fn push(url: &str, jobs: u64, body: &Bytes) -> Result<(Duration, Vec<u64>)> {
     let address = url.strip_prefix("verteilt://").unwrap_or(url);
     let mut connections = Vec::new();
     for at in 0..CONNECTIONS {
@@ -34,7 +33,7 @@ pub async fn push(url: &str, jobs: u64, body: &Bytes) -> Result<Done> {
     }
     let took = begun.elapsed();
     ids.sort_unstable();
-    Ok(Done { took, ids })
+    Ok((took, ids))
 }
 
 struct Connection {

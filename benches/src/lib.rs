@@ -1,37 +1,39 @@
-//! Load on a broker, and the same load on a Redis beside it. Benches, never tests: nothing here runs
-//! in `make test`, and no figure made here fails a build.
+//! Load on a broker: what `verteilt bench` puts on yours, and the same load on other brokers beside it.
+//! Benches, never tests: no figure made here fails a build.
 //!
-//! Start at `bin/peers.rs` (speed next to Redis) and `bin/footprint.rs` (memory and disk); what the
-//! figures mean stands in `docs/benchmarks/README.md`.
+//! Start at [`load`] (the load generator), `bin/peers.rs` (speed next to others) and `bin/footprint.rs`
+//! (memory and disk); what the figures mean stands in `docs/benchmarks/README.md`.
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`scratch`] | a data folder on a real disk, gone when dropped |
-//! | [`process`] | the broker as a child: start, kill, start again, memory |
-//! | [`load`] | pushes and reserve+ack through the client |
+//! | [`load`] | push, reserve and cycle through the client, closed loop or at a rate, with histograms |
 //! | [`frames`] | one-job PUSH frames on a socket, past the client |
-//! | [`redis`], [`resp`] | Redis as a child; its load in its own protocol |
-//! | [`latency`] | one push to its delivery, and the `fdatasync` to hold it against |
+//! | [`process`] | the broker as a child: start, kill, start again, memory |
+//! | [`peers`] | other brokers as children, and the same load in their own protocols |
+//! | [`program`] | what the programs share: arguments, runtime, signals |
+//! | [`scratch`] | a data folder on a real disk, gone when dropped |
+//! | [`disk`] | what one `fdatasync` takes there |
 //! | [`checks`] | acknowledged = found |
 //! | [`report`] | median, least, most; table and JSON |
 //! | [`machine`] | what it was measured on |
 
 pub mod checks;
+mod countdown;
+pub mod disk;
 pub mod frames;
-pub mod latency;
 pub mod load;
 pub mod machine;
+pub mod peers;
 pub mod process;
-pub mod redis;
+pub mod program;
 pub mod report;
-pub mod resp;
 pub mod scratch;
 
-/// Connections of every load.
+/// Connections of the load that brokers are compared under.
 pub const CONNECTIONS: usize = 8;
 /// Requests that wait for their answer at one time on each connection.
 pub const WINDOW: usize = 256;
-/// The queue, and in Redis the stream.
+/// The queue; elsewhere the stream.
 pub const QUEUE: &str = "bench";
 
 /// How many of `total` the connection numbered `at` does.

@@ -1,60 +1,36 @@
 //! The broker as a child process. Killed when dropped.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command as Plain, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use verteilt_client::Client;
 
 /// A start reads what a kill left behind; far longer than that takes.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
-/// The release binary: as named, or beside this program, where cargo puts both.
-///
-/// # Errors
-/// If there is none.
-pub fn find_binary(named: Option<&Path>) -> Result<PathBuf> {
-    if let Some(path) = named {
-        return path
-            .canonicalize()
-            .with_context(|| format!("looking for {}", path.display()));
-    }
-    let program = std::env::current_exe().context("looking for the path of this program")?;
-    let beside = program.with_file_name("verteilt");
-    if !beside.exists() {
-        bail!(
-            "no `verteilt` beside this program: build it (cargo build --release) or name it with --verteilt"
-        );
-    }
-    Ok(beside)
-}
-
-/// Waits for SIGINT or SIGTERM. Whoever drops the servers then kills them.
-///
-/// # Errors
-/// Always: with the reason to stop.
-pub async fn interrupted<T>() -> Result<T> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        told = tokio::signal::ctrl_c() => told?,
-        _ = terminate.recv() => {}
-    }
-    bail!("interrupted")
+/// How a broker is started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// Its binary.
+    pub binary: PathBuf,
+    /// Its data folder.
+    pub data: PathBuf,
+    /// Its configuration file.
+    pub config: Option<PathBuf>,
+    /// Where strace writes its syncs down, if it does.
+    pub trace: Option<PathBuf>,
 }
 
 /// A broker and its folder.
 #[derive(Debug)]
 pub struct Broker {
-    binary: PathBuf,
-    data: PathBuf,
-    config: Option<PathBuf>,
+    launch: Launch,
     child: Child,
     url: String,
 }
@@ -64,15 +40,9 @@ impl Broker {
     ///
     /// # Errors
     /// If it does not come up.
-    pub async fn start(binary: &Path, data: &Path, config: Option<&Path>) -> Result<Self> {
-        let (child, url) = serve(binary, data, config).await?;
-        Ok(Self {
-            binary: binary.to_path_buf(),
-            data: data.to_path_buf(),
-            config: config.map(Path::to_path_buf),
-            child,
-            url,
-        })
+    pub async fn start(launch: Launch) -> Result<Self> {
+        let (child, url) = serve(&launch).await?;
+        Ok(Self { launch, child, url })
     }
 
     /// Where it listens.
@@ -97,6 +67,16 @@ impl Broker {
         self.child.kill().await.context("killing the broker")
     }
 
+    /// Starts it again on its folder, after a kill.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub async fn start_again(&mut self) -> Result<()> {
+        (self.child, self.url) = serve(&self.launch).await?;
+        self.client().await?.queue_stats(None).await?;
+        Ok(())
+    }
+
     /// Kills it and starts it on the same folder; the time from the start of the process to the
     /// first answer about its queues.
     ///
@@ -105,9 +85,7 @@ impl Broker {
     pub async fn kill_and_restart(&mut self) -> Result<Duration> {
         self.kill().await?;
         let begun = Instant::now();
-        let config = self.config.as_deref();
-        (self.child, self.url) = serve(&self.binary, &self.data, config).await?;
-        self.client().await?.queue_stats(None).await?;
+        self.start_again().await?;
         Ok(begun.elapsed())
     }
 
@@ -171,17 +149,33 @@ impl Memory {
     }
 }
 
-async fn serve(binary: &Path, data: &Path, config: Option<&Path>) -> Result<(Child, String)> {
-    let mut command = without_settings(binary);
+async fn serve(launch: &Launch) -> Result<(Child, String)> {
+    let mut command = Plain::new(&launch.binary);
     // No configuration file that happens to lie in the working folder.
-    command.current_dir(data.parent().unwrap_or(data));
+    command.current_dir(launch.data.parent().unwrap_or(&launch.data));
     command.args(["serve", "--listen", "127.0.0.1:0", "--data"]);
-    command.arg(data);
-    if let Some(config) = config {
+    command.arg(&launch.data);
+    if let Some(config) = &launch.config {
         command.arg("--config").arg(config);
     }
-    command.stdout(Stdio::piped());
-    let mut child = command.spawn().context("starting the broker")?;
+    // Nothing of our own environment that it would read.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("VERTEILT_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("VERTEILT_LOG", "error");
+    if let Some(trace) = &launch.trace {
+        command = traced(&command, trace);
+    }
+    let mut child = Command::from(command)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        // A Ctrl-C at the terminal is for us: the broker is to be there for what comes after it.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .context("starting the broker")?;
     let output = child.stdout.take().context("its output is piped")?;
     let mut lines = BufReader::new(output).lines();
     let line = timeout(START_DEADLINE, lines.next_line()).await;
@@ -192,17 +186,24 @@ async fn serve(binary: &Path, data: &Path, config: Option<&Path>) -> Result<(Chi
     Ok((child, url.to_owned()))
 }
 
-/// A command with nothing of our own environment that it would read.
-fn without_settings(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("VERTEILT_") {
-            command.env_remove(name);
-        }
+/// The same command with its syncs written down. strace stands aside, so the server stays our own
+/// child; only these calls are stopped at, the others run at their speed.
+pub(crate) fn traced(command: &Plain, trace: &Path) -> Plain {
+    let mut strace = Plain::new("strace");
+    strace
+        .args(["-D", "-f", "-qq", "--seccomp-bpf"])
+        .args(["-e", "trace=fsync,fdatasync", "-o"])
+        .arg(trace)
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => strace.env(name, value),
+            None => strace.env_remove(name),
+        };
     }
-    command
-        .env("VERTEILT_LOG", "error")
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command
+    if let Some(folder) = command.get_current_dir() {
+        strace.current_dir(folder);
+    }
+    strace
 }

@@ -90,6 +90,8 @@ pub struct Report {
     pub metrics: Vec<Metric>,
     /// What is demanded of them.
     pub demands: Vec<Demand>,
+    /// What could not be measured, and why.
+    pub unproven: Vec<(String, String)>,
 }
 
 impl Report {
@@ -101,6 +103,7 @@ impl Report {
             setup: Vec::new(),
             metrics: Vec::new(),
             demands: Vec::new(),
+            unproven: Vec::new(),
         }
     }
 
@@ -121,19 +124,10 @@ impl Report {
         }
     }
 
-    /// Adds the ratio of two metrics, round by round.
-    pub fn add_ratio(&mut self, name: &str, of: &str, to: &str) {
-        let values = |name: &str| Some(&self.metrics.iter().find(|m| m.name == name)?.values);
-        let (Some(of), Some(to)) = (values(of), values(to)) else {
-            return;
-        };
-        let values = of.iter().zip(to).map(|(of, to)| of / to).collect();
-        let name = name.to_owned();
-        self.metrics.push(Metric {
-            name,
-            unit: "x",
-            values,
-        });
+    /// Says that something could not be measured, and why.
+    pub fn unproven(&mut self, what: &str, reason: &anyhow::Error) {
+        eprintln!("  {what} is UNPROVEN: {reason:#}");
+        self.unproven.push((what.to_owned(), format!("{reason:#}")));
     }
 
     /// Holds a ratio against its bound.
@@ -180,6 +174,9 @@ impl Report {
         }
         for demand in &self.demands {
             let _ = writeln!(out, "{}", demand.line());
+        }
+        for (what, reason) in &self.unproven {
+            let _ = writeln!(out, "UNPROVEN: {what}: {reason}");
         }
         out
     }

@@ -22,16 +22,16 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// In `parent`, or beside the built binaries.
+    /// In `parent`, which is made if it is not there.
     ///
     /// # Errors
     /// If the folder would be in memory: nothing is durable there, so nothing measured there counts.
-    pub fn new(parent: Option<&Path>) -> Result<Self> {
-        let parent = match parent {
-            Some(parent) => parent.to_path_buf(),
-            None => beside_binaries()?,
-        };
-        fs::create_dir_all(&parent).with_context(|| format!("making {}", parent.display()))?;
+    pub fn new(parent: impl AsRef<Path>) -> Result<Self> {
+        let parent = parent.as_ref();
+        fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
+        let parent = parent
+            .canonicalize()
+            .with_context(|| format!("looking at {}", parent.display()))?;
         let filesystem = machine::filesystem_of(&parent)?;
         if ["tmpfs", "ramfs"].contains(&filesystem.as_str()) {
             bail!(
@@ -91,13 +91,6 @@ impl Scratch {
     pub fn filesystem(&self) -> &str {
         &self.filesystem
     }
-}
-
-fn beside_binaries() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("looking for the path of this program")?;
-    let folder = program.parent().and_then(Path::parent);
-    let folder = folder.context("this program lies in no build folder: name one with --data")?;
-    Ok(folder.join("bench-data"))
 }
 
 /// Writes back what others left in the page cache, so that nobody pays for what came before.

@@ -113,7 +113,9 @@ impl BrokerConfig {
         }
     }
 
-    pub(crate) fn limits(&self) -> Limits {
+    /// What the core of a broker with this configuration is told.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
         Limits {
             queues_max: self.queues_max,
             subscriptions_max: limits::SUBSCRIPTIONS_MAX as u32,

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::cmd::bench::Bench;
 use crate::cmd::checkpoint::Checkpoint;
 use crate::cmd::completions::Completions;
 use crate::cmd::push::Push;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Topic(Topic),
     Checkpoint(Checkpoint),
     Torture(Torture),
+    Bench(Bench),
     Completions(Completions),
 }
 

@@ -113,7 +113,8 @@ impl Connection {
     }
 }
 
-fn explain(url: &str, error: &ClientError) -> Failure {
+/// What a failed call means, and what to do.
+pub(crate) fn explain(url: &str, error: &ClientError) -> Failure {
     match error {
         ClientError::Connect { source, .. } => {
             Failure::new(Exit::Unreachable, format!("no broker at {url}: {source}")).advise(

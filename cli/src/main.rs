@@ -59,6 +59,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Topic(topic) => topic.run().await,
         Command::Checkpoint(checkpoint) => checkpoint.run().await,
         Command::Torture(torture) => torture.run().await,
+        Command::Bench(bench) => bench.run().await,
         Command::Completions(completions) => completions.run(),
     }
 }

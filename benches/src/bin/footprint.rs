@@ -1,65 +1,40 @@
 //! What a broker holds: memory and disk with many jobs waiting, how long it takes to start with them,
 //! and what is left of it when they are gone.
 
-use std::fs;
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use clap::Parser;
-use tokio::runtime::Builder;
-use tokio::time::{sleep, timeout};
-use verteilt_benches::machine::Machine;
-use verteilt_benches::process::{Broker, find_binary, interrupted};
+use tokio::time::sleep;
+use verteilt_benches::load::{Keep, Kind, Outcome, Plan, Watch, drive};
+use verteilt_benches::process::{Broker, Launch};
+use verteilt_benches::program::{Common, Stage};
 use verteilt_benches::report::Report;
-use verteilt_benches::scratch::{Scratch, disk_bytes};
-use verteilt_benches::{body, checks, load};
+use verteilt_benches::scratch::disk_bytes;
+use verteilt_benches::{CONNECTIONS, QUEUE, WINDOW, checks};
 
 /// What a broker holds in memory and on the disk
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The broker's release binary [default: beside this program]
-    #[arg(long, value_name = "FILE")]
-    verteilt: Option<PathBuf>,
-    /// A folder on a real disk for all data; emptied at the end [default: in the build folder]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
     /// A configuration file for the broker
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Jobs
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    jobs: u64,
     /// Bytes of a body
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     body_bytes: u32,
-    /// Seconds that one part may take
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    part_seconds: u64,
-    /// Also write everything as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        tokio::select! {
-            done = run(&arguments) => done,
-            // The broker is killed as its owner is dropped.
-            stopped = interrupted() => stopped,
-        }
-    })
+    arguments
+        .common
+        .run(async |stage| run(&arguments, &stage).await)
 }
 
-async fn run(arguments: &Arguments) -> Result<()> {
-    let binary = find_binary(arguments.verteilt.as_deref())?;
-    let scratch = Scratch::new(arguments.data.as_deref())?;
-    let copy = scratch.path().join("broker");
-    fs::copy(&binary, &copy).context("copying the broker's binary")?;
+async fn run(arguments: &Arguments, stage: &Stage) -> Result<()> {
     let config = match &arguments.config {
         Some(path) => Some(
             path.canonicalize()
@@ -67,32 +42,32 @@ async fn run(arguments: &Arguments) -> Result<()> {
         ),
         None => None,
     };
-    let data = scratch.fresh("verteilt")?;
-    let mut report = Report::new(Machine::look(scratch.filesystem()));
-    report.note("jobs", arguments.jobs.to_string());
+    let data = stage.scratch.fresh("verteilt")?;
+    let mut report = arguments.common.report(stage);
     report.note("bytes of a body", arguments.body_bytes.to_string());
-    let broker = Broker::start(&copy, &data, config.as_deref()).await?;
+    let broker = Broker::start(Launch {
+        binary: stage.broker.clone(),
+        data: data.clone(),
+        config,
+        trace: None,
+    })
+    .await?;
     let mut house = House {
         arguments,
+        stage,
         data,
         broker,
-        body: body(arguments.body_bytes as usize),
         report,
     };
     house.measure().await?;
-    println!("{}", house.report.table());
-    if let Some(path) = &arguments.json {
-        let text = serde_json::to_string_pretty(&house.report)?;
-        fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(())
+    arguments.common.show(&house.report)
 }
 
 struct House<'a> {
     arguments: &'a Arguments,
+    stage: &'a Stage,
     data: PathBuf,
     broker: Broker,
-    body: Bytes,
     report: Report,
 }
 
@@ -101,7 +76,7 @@ impl House<'_> {
         self.weigh("empty")?;
         let pushed = self.push("push").await?;
         self.weigh("all pushed")?;
-        let live = self.arguments.jobs * u64::from(self.arguments.body_bytes);
+        let live = self.arguments.common.jobs * u64::from(self.arguments.body_bytes);
         self.report.add("live bodies", "MB", megabytes(live));
         self.checkpoint("with all jobs").await?;
         self.weigh("all pushed, after a checkpoint")?;
@@ -109,7 +84,7 @@ impl House<'_> {
         let restart = self.broker.kill_and_restart().await?;
         self.milliseconds("restart with all jobs in the store", restart);
         self.weigh("after that restart")?;
-        checks::pushed_is_found(&self.broker.client().await?, &pushed).await?;
+        checks::pushed_is_found(&self.broker.client().await?, &pushed.ids).await?;
 
         let acked = self.drain("drain from the store").await?;
         self.weigh("drained")?;
@@ -117,7 +92,7 @@ impl House<'_> {
         self.weigh("drained, after a checkpoint")?;
         let restart = self.broker.kill_and_restart().await?;
         self.milliseconds("restart drained", restart);
-        checks::acked_is_gone(&self.broker.client().await?, &pushed, &acked).await?;
+        checks::acked_is_gone(&self.broker.client().await?, &pushed.ids, &acked.ids).await?;
 
         self.push("push again").await?;
         self.drain("drain again").await?;
@@ -125,19 +100,31 @@ impl House<'_> {
         self.weigh("drained again, after a checkpoint")
     }
 
-    async fn push(&mut self, name: &str) -> Result<load::Done> {
-        let clients = load::connect(self.broker.url()).await?;
-        let load = load::push(&clients, self.arguments.jobs, &self.body);
-        let done = self.part(name, load).await?;
-        self.report.add(name, "jobs/s", done.rate());
-        Ok(done)
+    async fn push(&mut self, name: &str) -> Result<Outcome> {
+        self.put_on(Kind::Push, name).await
     }
 
-    async fn drain(&mut self, name: &str) -> Result<load::Done> {
-        let clients = load::connect(self.broker.url()).await?;
-        let load = load::work(&clients, self.arguments.jobs, &self.body);
-        let done = self.part(name, load).await?;
-        self.report.add(name, "jobs/s", done.rate());
+    async fn drain(&mut self, name: &str) -> Result<Outcome> {
+        self.put_on(Kind::Reserve, name).await
+    }
+
+    async fn put_on(&mut self, kind: Kind, name: &str) -> Result<Outcome> {
+        let plan = Plan {
+            url: self.broker.url().to_owned(),
+            queue: QUEUE.to_owned(),
+            connections: CONNECTIONS,
+            in_flight: WINDOW,
+            batch: 1,
+            body_bytes: self.arguments.body_bytes as usize,
+            jobs: Some(self.arguments.common.jobs),
+            time: None,
+            rate: None,
+            keep: Keep::Ids,
+        };
+        let watch = Watch::default();
+        let load = drive(kind, &plan, &watch);
+        let done = self.stage.part(name, load).await?;
+        self.report.add(name, "jobs/s", done.jobs_per_second);
         Ok(done)
     }
 
@@ -145,7 +132,7 @@ impl House<'_> {
         let client = self.broker.client().await?;
         let begun = Instant::now();
         let checkpoint = async { Ok(client.checkpoint().await?) };
-        self.part("checkpoint", checkpoint).await?;
+        self.stage.part("checkpoint", checkpoint).await?;
         self.milliseconds(&format!("checkpoint {when}"), begun.elapsed());
         // What was let go of is deleted and recycled beside it.
         sleep(Duration::from_secs(2)).await;
@@ -173,14 +160,6 @@ impl House<'_> {
             }
         }
         Ok(())
-    }
-
-    async fn part<T>(&self, name: &str, part: impl Future<Output = Result<T>>) -> Result<T> {
-        eprintln!("  {name}");
-        let limit = Duration::from_secs(self.arguments.part_seconds);
-        let done = timeout(limit, part).await;
-        done.with_context(|| format!("{name} took longer than {limit:?}"))?
-            .with_context(|| name.to_owned())
     }
 
     fn milliseconds(&mut self, name: &str, took: Duration) {

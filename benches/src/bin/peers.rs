@@ -1,287 +1,310 @@
-//! Verteilt and Redis under the same load, in turns, on the same disk: single pushes, reserve and ack,
-//! every acknowledgement after its sync, every part ended by a kill whose restart must find what was
-//! acknowledged.
+//! Verteilt and other brokers under the same load, in turns, on the same disk: single pushes, reserve
+//! and ack, the latency of one push; every acknowledgement after its sync, every part ended by a kill
+//! whose restart must find what was acknowledged.
 
-use std::fs;
 use std::future::Future;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
-use clap::Parser;
-use tokio::runtime::Builder;
-use tokio::time::timeout;
-use verteilt_benches::load::{self, Done};
-use verteilt_benches::machine::Machine;
-use verteilt_benches::process::{Broker, find_binary, interrupted, processor_time};
-use verteilt_benches::redis::{self, Redis};
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use verteilt_benches::disk::percentile;
+use verteilt_benches::peers::{
+    Beanstalkd, Home, Load, Nats, Peer, RabbitMq, Redis, Verteilt, latency, syncs_of_awaited_pushes,
+};
+use verteilt_benches::process::processor_time;
+use verteilt_benches::program::{Common, Stage};
 use verteilt_benches::report::Report;
-use verteilt_benches::scratch::{Scratch, settle};
-use verteilt_benches::{CONNECTIONS, WINDOW, body, checks, frames, latency};
+use verteilt_benches::scratch::settle;
+use verteilt_benches::{CONNECTIONS, WINDOW, body, frames};
 
-const ABSENT: &str = "NOT INSTALLED: everything about it is unproven";
+/// Awaited pushes whose syncs are counted before anything is measured.
+const SYNC_PUSHES: u64 = 200;
 
-/// Verteilt next to Redis
+/// Verteilt next to other brokers
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The broker's release binary [default: beside this program]
-    #[arg(long, value_name = "FILE")]
-    verteilt: Option<PathBuf>,
-    /// A folder on a real disk for all data; emptied at the end [default: in the build folder]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Jobs of each part
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    jobs: u64,
+    #[command(flatten)]
+    common: Common,
     /// Bytes of a body
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_000))]
     body_bytes: u32,
-    /// Rounds, each of both systems
+    /// Rounds; in each, every peer has a turn right after one of ours
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Samples of the latency in each round
+    /// Samples of the latency in each turn
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     samples: u32,
-    /// Threads of the load; 1 does everything on the main thread
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
-    threads: u8,
-    /// Seconds that one part may take
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    part_seconds: u64,
-    /// Leave out what stands beside the demands: batches and raw frames
+    /// Who
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Other::value_variants())]
+    peers: Vec<Other>,
+    /// Leave out what stands beside the comparison: batches and raw frames
     #[arg(long)]
     short: bool,
-    /// Also write everything as JSON
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Other {
+    /// Redis, a stream
+    Redis,
+    /// beanstalkd, a tube
+    Beanstalkd,
+    /// RabbitMQ, a quorum queue
+    Rabbitmq,
+    /// NATS JetStream, a work queue
+    Nats,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let runtime = match arguments.threads {
-        1 => Builder::new_current_thread().enable_all().build()?,
-        threads => Builder::new_multi_thread()
-            .worker_threads(threads.into())
-            .enable_all()
-            .build()?,
-    };
-    runtime.block_on(async {
-        tokio::select! {
-            done = run(&arguments) => done,
-            // The children are killed as their owners are dropped.
-            stopped = interrupted() => stopped,
-        }
-    })
+    arguments
+        .common
+        .run(async |stage| run(&arguments, &stage).await)
 }
 
-async fn run(arguments: &Arguments) -> Result<()> {
-    let binary = find_binary(arguments.verteilt.as_deref())?;
-    let scratch = Scratch::new(arguments.data.as_deref())?;
-    // A copy: the file may be built anew while we measure.
-    let copy = scratch.path().join("broker");
-    fs::copy(&binary, &copy).context("copying the broker's binary")?;
-    let mut report = Report::new(Machine::look(scratch.filesystem()));
-    let redis_version = redis::version().await;
-    report.note("jobs of each part", arguments.jobs.to_string());
-    report.note("bytes of a body", arguments.body_bytes.to_string());
+async fn run(arguments: &Arguments, stage: &Stage) -> Result<()> {
+    let mut report = arguments.common.report(stage);
+    let body = body(arguments.body_bytes as usize);
+    report.note("bytes of a body", body.len().to_string());
     report.note(
         "connections, unanswered on each",
         format!("{CONNECTIONS}, {WINDOW}"),
     );
-    report.note("threads of the load", arguments.threads.to_string());
-    report.note("Redis", redis_version.as_deref().unwrap_or(ABSENT));
-    if redis_version.is_none() {
-        eprintln!(
-            "redis-server is not installed (apt-get install redis-server): its side is UNPROVEN"
-        );
-    }
-    let mut round = Round {
-        arguments,
-        binary: &copy,
-        scratch: &scratch,
-        body: body(arguments.body_bytes as usize),
+    let load = Load {
+        jobs: arguments.common.jobs,
+        connections: CONNECTIONS,
+        in_flight: WINDOW,
+        body,
+    };
+    let mut contest = Contest {
+        samples: arguments.samples as usize,
+        stage,
+        load,
         report,
     };
+    let mut others = contest.introduce(&arguments.peers).await?;
     for number in 1..=arguments.rounds {
         eprintln!("round {number} of {}", arguments.rounds);
-        round.verteilt().await?;
-        if redis_version.is_some() {
-            round.redis().await?;
+        let mut still_there = Vec::new();
+        for other in others {
+            if contest.turns(other).await? {
+                still_there.push(other);
+            }
         }
+        others = still_there;
         if !arguments.short {
-            round.beside().await?;
+            contest.beside().await?;
+            stage.scratch.clear().await?;
         }
-        scratch.clear().await?;
     }
-    finish(round.report, arguments.json.as_deref())
+    contest.demands();
+    arguments.common.show(&contest.report)
 }
 
-fn finish(mut report: Report, json: Option<&Path>) -> Result<()> {
-    report.add_ratio(
-        "push: Verteilt to Redis",
-        "push: Verteilt",
-        "push: Redis XADD",
-    );
-    let acks = (
-        "reserve+ack: Verteilt",
-        "reserve+ack: Redis XREADGROUP+XACK",
-    );
-    report.add_ratio("reserve+ack: Verteilt to Redis", acks.0, acks.1);
-    let delivery = "delivery median to one fdatasync";
-    report.add_ratio(
-        delivery,
-        "push to delivery, median",
-        "4 KiB write+fdatasync, median",
-    );
-    report.demand(
-        "push at least 3 times Redis",
-        "push: Verteilt to Redis",
-        |x| x >= 3.0,
-    );
-    report.demand(
-        "reserve+ack at least twice Redis",
-        "reserve+ack: Verteilt to Redis",
-        |x| x >= 2.0,
-    );
-    report.demand("delivery at most 2 fdatasync", delivery, |x| x <= 2.0);
-    println!("{}", report.table());
-    if let Some(path) = json {
-        let text = serde_json::to_string_pretty(&report)?;
-        fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(())
-}
-
-struct Round<'a> {
-    arguments: &'a Arguments,
-    binary: &'a Path,
-    scratch: &'a Scratch,
-    body: Bytes,
+struct Contest<'a> {
+    samples: usize,
+    stage: &'a Stage,
+    load: Load,
     report: Report,
 }
 
-impl Round<'_> {
-    /// Push, kill, count, reserve and ack, kill, count, latency.
-    async fn verteilt(&mut self) -> Result<()> {
-        let data = self.scratch.fresh("verteilt")?;
-        let mut broker = Broker::start(self.binary, &data, None).await?;
-        let (jobs, body) = (self.arguments.jobs, self.body.clone());
-        let clients = load::connect(broker.url()).await?;
-        let load = load::push(&clients, jobs, &body);
-        let pushed = self.speed("push: Verteilt", broker.id()?, load).await?;
-        drop(clients);
-        let restart = broker.kill_and_restart().await?;
-        self.milliseconds("restart after push: Verteilt", restart);
-        checks::pushed_is_found(&broker.client().await?, &pushed).await?;
+/// Of one turn of one broker.
+struct Figures {
+    pushes_a_second: f64,
+    acks_a_second: f64,
+    delivery: Duration,
+    sync: Duration,
+}
 
-        let clients = load::connect(broker.url()).await?;
-        let load = load::work(&clients, jobs, &body);
-        let acked = self
-            .speed("reserve+ack: Verteilt", broker.id()?, load)
-            .await?;
-        drop(clients);
-        broker.kill_and_restart().await?;
-        checks::acked_is_gone(&broker.client().await?, &pushed, &acked).await?;
-
-        let samples = self.arguments.samples as usize;
-        let measured = latency::measure(broker.url(), self.scratch.path(), samples, &body);
-        let samples = self.part("latency: Verteilt", measured).await?;
-        self.microseconds("push to delivery, median", &samples.delivery, 50);
-        self.microseconds("push to delivery, p99", &samples.delivery, 99);
-        self.microseconds("4 KiB write+fdatasync, median", &samples.sync, 50);
-        self.microseconds("4 KiB write+fdatasync, p99", &samples.sync, 99);
-        broker.kill().await
+impl Contest<'_> {
+    /// Who is there, and whether each syncs. Those that are not are told of, and left out from here on.
+    async fn introduce(&mut self, others: &[Other]) -> Result<Vec<Other>> {
+        self.meet::<Verteilt>().await?;
+        let mut there = Vec::new();
+        for other in others.iter().copied() {
+            let met = match other {
+                Other::Redis => self.meet_other::<Redis>().await,
+                Other::Beanstalkd => self.meet_other::<Beanstalkd>().await,
+                Other::Rabbitmq => self.meet_other::<RabbitMq>().await,
+                Other::Nats => self.meet_other::<Nats>().await,
+            };
+            if met {
+                there.push(other);
+            }
+        }
+        self.stage.scratch.clear().await?;
+        Ok(there)
     }
 
-    /// What is not demanded and tells more: batches of the client, frames past the client.
-    async fn beside(&mut self) -> Result<()> {
-        let (jobs, body) = (self.arguments.jobs, self.body.clone());
-        let data = self.scratch.fresh("verteilt")?;
-        let mut broker = Broker::start(self.binary, &data, None).await?;
-        let clients = load::connect(broker.url()).await?;
-        let load = load::push_batches(&clients, jobs, &body);
-        let pushed = self
-            .speed("push_batch of 256: Verteilt", broker.id()?, load)
-            .await?;
-        drop(clients);
-        broker.kill_and_restart().await?;
-        checks::pushed_is_found(&broker.client().await?, &pushed).await?;
-        broker.kill().await?;
-
-        let data = self.scratch.fresh("verteilt")?;
-        let mut broker = Broker::start(self.binary, &data, None).await?;
-        let url = broker.url().to_owned();
-        let load = frames::push(&url, jobs, &body);
-        let pushed = self
-            .speed("frames of one job: Verteilt", broker.id()?, load)
-            .await?;
-        broker.kill_and_restart().await?;
-        checks::pushed_is_found(&broker.client().await?, &pushed).await?;
-        broker.kill().await
+    async fn meet_other<P: Peer>(&mut self) -> bool {
+        let met = self.meet::<P>().await;
+        if let Err(reason) = &met {
+            self.report.unproven(P::NAME, reason);
+        }
+        met.is_ok()
     }
 
-    async fn redis(&mut self) -> Result<()> {
-        let data = self.scratch.fresh("redis")?;
-        let mut redis = Redis::start(&data).await?;
-        let (jobs, body) = (self.arguments.jobs, self.body.clone());
-        let load = redis.push(jobs, &body);
-        self.speed("push: Redis XADD", redis.id()?, load).await?;
-        let restart = redis.kill_and_restart().await?;
-        self.milliseconds("restart after push: Redis", restart);
-        let found = redis.entries().await?;
-        ensure!(
-            found == jobs,
-            "Redis acknowledged {jobs} and has {found} after the kill"
-        );
-
-        redis.prepare_work().await?;
-        let name = "reserve+ack: Redis XREADGROUP+XACK";
-        self.speed(name, redis.id()?, redis.work(jobs)).await?;
-        redis.kill_and_restart().await?;
-        let pending = redis.pending().await?;
-        ensure!(
-            pending == 0,
-            "{pending} entries are pending in Redis after the kill"
-        );
+    async fn meet<P: Peer>(&mut self) -> Result<()> {
+        let about = P::about(&self.stage.broker).await?;
+        let how = format!("{about}; push is {}, work is {}", P::PUSH, P::WORK);
+        self.report.note(P::NAME, how);
+        let data = self.stage.scratch.fresh("syncs")?;
+        let (program, body) = (&self.stage.broker, &self.load.body);
+        let proof = syncs_of_awaited_pushes::<P>(program, data, SYNC_PUSHES, body);
+        let name = format!("{}: syncs", P::NAME);
+        let syncs = self.stage.part(&name, proof).await?;
+        let name = format!("{}: syncs behind {SYNC_PUSHES} awaited pushes", P::NAME);
+        self.report.note(&name, syncs.to_string());
         Ok(())
     }
 
-    /// A part whose speed counts, and what it cost on both sides.
-    async fn speed<T: Took>(
+    /// Ours, then theirs. Whether they are still there.
+    async fn turns(&mut self, other: Other) -> Result<bool> {
+        let ours = self.turn::<Verteilt>().await?;
+        self.stage.scratch.clear().await?;
+        self.report.add(
+            "delivery median to one fdatasync: Verteilt",
+            "x",
+            ours.delivery.as_secs_f64() / ours.sync.as_secs_f64(),
+        );
+        let is_there = match other {
+            Other::Redis => self.turn_of_other::<Redis>(&ours).await,
+            Other::Beanstalkd => self.turn_of_other::<Beanstalkd>(&ours).await,
+            Other::Rabbitmq => self.turn_of_other::<RabbitMq>(&ours).await,
+            Other::Nats => self.turn_of_other::<Nats>(&ours).await,
+        };
+        self.stage.scratch.clear().await?;
+        Ok(is_there)
+    }
+
+    async fn turn_of_other<P: Peer>(&mut self, ours: &Figures) -> bool {
+        let theirs = match self.turn::<P>().await {
+            Ok(theirs) => theirs,
+            Err(reason) => {
+                self.report.unproven(P::NAME, &reason);
+                return false;
+            }
+        };
+        let ratios = [
+            ("push", ours.pushes_a_second / theirs.pushes_a_second),
+            ("reserve+ack", ours.acks_a_second / theirs.acks_a_second),
+            (
+                "push to delivery, median",
+                ours.delivery.as_secs_f64() / theirs.delivery.as_secs_f64(),
+            ),
+        ];
+        for (what, ratio) in ratios {
+            let name = format!("{what}: Verteilt to {}", P::NAME);
+            self.report.add(&name, "x", ratio);
+        }
+        true
+    }
+
+    /// Push, kill, count, reserve and ack, kill, count, latency.
+    async fn turn<P: Peer>(&mut self) -> Result<Figures> {
+        let home = Home {
+            program: self.stage.broker.clone(),
+            data: self.stage.scratch.fresh("data")?,
+            trace: None,
+        };
+        let (name, load) = (P::NAME, self.load.clone());
+        let mut peer = P::start(home).await?;
+        let id = peer.id()?;
+        let part = format!("push: {name}");
+        let pushes_a_second = self.speed(&part, id, peer.push(&load)).await?;
+        peer.kill().await?;
+        let begun = Instant::now();
+        peer.start_again().await?;
+        self.milliseconds(&format!("restart after push: {name}"), begun.elapsed());
+        peer.check_pushed(&load).await?;
+
+        let id = peer.id()?;
+        let part = format!("reserve+ack: {name}");
+        let acks_a_second = self.speed(&part, id, peer.work(&load)).await?;
+        peer.kill().await?;
+        peer.start_again().await?;
+        let returned = peer.count_returned(&load).await?;
+        if returned > 0 {
+            let name = format!("acked jobs that came back after the kill: {name}");
+            self.report.add(&name, "jobs", returned as f64);
+        }
+
+        settle().await?;
+        let folder = self.stage.scratch.path();
+        let measured = latency(&mut peer, folder, self.samples, &load.body);
+        let part = format!("latency: {name}");
+        let samples = self.stage.part(&part, measured).await?;
+        let (delivery, sync) = (&samples.delivery, &samples.sync);
+        self.microseconds(&format!("push to delivery, median: {name}"), delivery, 50);
+        self.microseconds(&format!("push to delivery, p99: {name}"), delivery, 99);
+        let beside = format!("4 KiB write+fdatasync, median, beside {name}");
+        self.microseconds(&beside, sync, 50);
+        peer.kill().await?;
+        Ok(Figures {
+            pushes_a_second,
+            acks_a_second,
+            delivery: percentile(delivery, 50),
+            sync: percentile(sync, 50),
+        })
+    }
+
+    /// What has no counterpart and tells more: batches of the client, frames past the client.
+    async fn beside(&mut self) -> Result<()> {
+        let load = self.load.clone();
+        let mut broker = self.fresh_broker().await?;
+        let id = broker.id()?;
+        let part = broker.push_batches(&load, WINDOW);
+        self.speed("push_batch of 256: Verteilt", id, part).await?;
+        broker.kill().await?;
+        broker.start_again().await?;
+        broker.check_pushed(&load).await?;
+        broker.kill().await?;
+
+        let mut broker = self.fresh_broker().await?;
+        let (id, url) = (broker.id()?, broker.url().to_owned());
+        let mut ids = Vec::new();
+        let part = async {
+            let took;
+            (took, ids) = frames::push(&url, load.jobs, &load.body).await?;
+            Ok(took)
+        };
+        self.speed("frames of one job: Verteilt", id, part).await?;
+        broker.note_pushed(ids);
+        broker.kill().await?;
+        broker.start_again().await?;
+        broker.check_pushed(&load).await?;
+        broker.kill().await
+    }
+
+    async fn fresh_broker(&self) -> Result<Verteilt> {
+        let home = Home {
+            program: self.stage.broker.clone(),
+            data: self.stage.scratch.fresh("data")?,
+            trace: None,
+        };
+        Verteilt::start(home).await
+    }
+
+    /// A part whose speed counts, and what it cost on both sides. Jobs a second.
+    async fn speed(
         &mut self,
         name: &str,
         server: u32,
-        part: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let before = (processor_time(server)?, processor_time(std::process::id())?);
-        let done = self.part(name, part).await?;
-        let after = (processor_time(server)?, processor_time(std::process::id())?);
-        let jobs = self.arguments.jobs as f64;
-        self.report
-            .add(name, "jobs/s", jobs / done.took().as_secs_f64());
-        let each = |spent: Duration| spent.as_secs_f64() * 1e6 / jobs;
-        let (of_server, of_load) = (each(after.0 - before.0), each(after.1 - before.1));
-        self.report.add(
-            &format!("{name}, processor time of the server"),
-            "us/job",
-            of_server,
-        );
-        self.report.add(
-            &format!("{name}, processor time of the load"),
-            "us/job",
-            of_load,
-        );
-        Ok(done)
-    }
-
-    async fn part<T>(&self, name: &str, part: impl Future<Output = Result<T>>) -> Result<T> {
+        part: impl Future<Output = Result<Duration>>,
+    ) -> Result<f64> {
         settle().await?;
-        eprintln!("  {name}");
-        let limit = Duration::from_secs(self.arguments.part_seconds);
-        let done = timeout(limit, part).await;
-        done.with_context(|| format!("{name} took longer than {limit:?}"))?
-            .with_context(|| name.to_owned())
+        let spent = |id| processor_time(id).context("reading what a process took");
+        let before = (spent(server)?, spent(std::process::id())?);
+        let took = self.stage.part(name, part).await?;
+        let after = (spent(server)?, spent(std::process::id())?);
+        let jobs = self.load.jobs as f64;
+        let a_second = jobs / took.as_secs_f64();
+        self.report.add(name, "jobs/s", a_second);
+        let each = |spent: Duration| spent.as_secs_f64() * 1e6 / jobs;
+        for (side, spent) in [("server", after.0 - before.0), ("load", after.1 - before.1)] {
+            let name = format!("{name}, processor time of the {side}");
+            self.report.add(&name, "us/job", each(spent));
+        }
+        Ok(a_second)
     }
 
     fn milliseconds(&mut self, name: &str, took: Duration) {
@@ -289,24 +312,17 @@ impl Round<'_> {
     }
 
     fn microseconds(&mut self, name: &str, samples: &[Duration], percent: usize) {
-        let took = latency::percentile(samples, percent);
+        let took = percentile(samples, percent);
         self.report.add(name, "us", took.as_secs_f64() * 1e6);
     }
-}
 
-/// How long a part was measured to take, without what stands around it.
-trait Took {
-    fn took(&self) -> Duration;
-}
-
-impl Took for Done {
-    fn took(&self) -> Duration {
-        self.took
-    }
-}
-
-impl Took for Duration {
-    fn took(&self) -> Duration {
-        *self
+    fn demands(&mut self) {
+        let report = &mut self.report;
+        let ratio = "push: Verteilt to Redis";
+        report.demand("push at least 3 times Redis", ratio, |x| x >= 3.0);
+        let ratio = "reserve+ack: Verteilt to Redis";
+        report.demand("reserve+ack at least twice Redis", ratio, |x| x >= 2.0);
+        let ratio = "delivery median to one fdatasync: Verteilt";
+        report.demand("delivery at most 2 fdatasync", ratio, |x| x <= 2.0);
     }
 }

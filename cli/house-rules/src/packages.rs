@@ -46,6 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "verteilt-cli",
         &[
+            "verteilt-benches",
             "verteilt-broker",
             "verteilt-client",
             "verteilt-gateway",

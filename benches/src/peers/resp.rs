@@ -1,17 +1,15 @@
 //! As much of Redis's protocol as the load needs: commands are bytes that were made before, answers
 //! are walked without making anything of them.
 
-use anyhow::{Context, Result, bail};
-use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Buf as _;
 
-/// Room for one read; several answers' worth.
-const READ_BYTES: usize = 128 * 1024;
+use super::wire::{Answers, Wire};
+use crate::QUEUE;
 
 /// One element of an answer.
 #[derive(Debug)]
-pub enum Token {
+pub(super) enum Token {
     /// So many elements follow.
     List(usize),
     /// A text that stands in [`Connection::text`] until the next token.
@@ -24,63 +22,42 @@ pub enum Token {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
-    incoming: BytesMut,
+pub(super) struct Connection {
+    pub(super) wire: Wire,
     /// Where the next token begins.
     at: usize,
     text: std::ops::Range<usize>,
 }
 
 impl Connection {
-    /// Connects.
-    ///
-    /// # Errors
-    /// If nobody listens.
-    pub async fn open(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.set_nodelay(true)?;
+    pub(super) async fn open(port: u16) -> Result<Self> {
         Ok(Self {
-            stream,
-            incoming: BytesMut::with_capacity(READ_BYTES),
+            wire: Wire::open(port).await?,
             at: 0,
             text: 0..0,
         })
     }
 
-    /// Writes commands.
-    ///
-    /// # Errors
-    /// If the connection is gone.
-    pub async fn send(&mut self, commands: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(commands).await?)
-    }
-
     /// The next element of the answers, waiting for it.
-    ///
-    /// # Errors
-    /// An error that Redis answered, or the end of the connection.
-    pub async fn token(&mut self) -> Result<Token> {
+    pub(super) async fn token(&mut self) -> Result<Token> {
         loop {
             if let Some(token) = self.token_here()? {
                 return Ok(token);
             }
-            self.incoming.advance(self.at);
-            self.at = 0;
-            self.incoming.reserve(READ_BYTES);
-            let bytes = self.stream.read_buf(&mut self.incoming).await?;
-            (bytes > 0)
-                .then_some(())
-                .context("Redis closed the connection")?;
+            self.forget();
+            self.wire.more().await?;
         }
     }
 
+    /// Lets go of what was walked.
+    fn forget(&mut self) {
+        self.wire.incoming.advance(self.at);
+        self.at = 0;
+    }
+
     /// The next element, if it is here.
-    ///
-    /// # Errors
-    /// An error that Redis answered.
-    pub fn token_here(&mut self) -> Result<Option<Token>> {
-        let rest = &self.incoming[self.at..];
+    pub(super) fn token_here(&mut self) -> Result<Option<Token>> {
+        let rest = &self.wire.incoming[self.at..];
         let Some(end) = rest.iter().take(512).position(|byte| *byte == b'\n') else {
             return Ok(None);
         };
@@ -98,7 +75,7 @@ impl Connection {
             }
             b'$' => match usize::try_from(number(value)?) {
                 Err(_) => Token::Nil,
-                Ok(length) if self.incoming.len() < after + length + 2 => return Ok(None),
+                Ok(length) if self.wire.incoming.len() < after + length + 2 => return Ok(None),
                 Ok(length) => {
                     self.text = after..after + length;
                     self.at = after + length + 2;
@@ -112,19 +89,15 @@ impl Connection {
     }
 
     /// The text of the last token.
-    #[must_use]
-    pub fn text(&self) -> &[u8] {
-        &self.incoming[self.text.clone()]
+    pub(super) fn text(&self) -> &[u8] {
+        &self.wire.incoming[self.text.clone()]
     }
 
     /// Sends one command and gives the first number of its answer.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub async fn ask(&mut self, words: &[&[u8]]) -> Result<i64> {
+    pub(super) async fn ask(&mut self, words: &[&[u8]]) -> Result<i64> {
         let mut out = Vec::new();
         command(&mut out, words);
-        self.send(&out).await?;
+        self.wire.send(&out).await?;
         let (mut left, mut first) = (1, None);
         while left > 0 {
             left -= 1;
@@ -138,8 +111,39 @@ impl Connection {
     }
 }
 
+impl Answers for Connection {
+    fn wire(&mut self) -> &mut Wire {
+        &mut self.wire
+    }
+
+    fn request(&self, body: &[u8]) -> Vec<u8> {
+        add(QUEUE.as_bytes(), body)
+    }
+
+    /// Of XADD: an id each.
+    fn take_answers(&mut self) -> Result<u64> {
+        let mut answers = 0;
+        while let Some(token) = self.token_here()? {
+            ensure!(
+                matches!(token, Token::Text),
+                "XADD was answered with {token:?}"
+            );
+            answers += 1;
+        }
+        self.forget();
+        Ok(answers)
+    }
+}
+
+/// One job of a stream.
+pub(super) fn add(stream: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    command(&mut out, &[b"XADD", stream, b"*", b"b", body]);
+    out
+}
+
 /// Appends a command.
-pub fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
+pub(super) fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
     out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
     for word in words {
         out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
