@@ -15,7 +15,7 @@ ALL   := --release --workspace --locked $(MORE)
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
 .PHONY: help build test check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
-        bench-peers bench-footprint torture sim clean-data toolchain test-tools
+        bench-peers bench-footprint torture sim mutants clean-data toolchain test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,11 @@ FIRST ?= 1
 sim: ## simulated runs of the whole broker under faults, a run a seed (SEEDS=20000)
 	$(CARGO) build $(ALL) --bins
 	target/release/simulate --seeds $(SEEDS) --first $(FIRST) $(ARGS)
+
+# Each is built into what it touches, which takes an hour or two. ARGS="04 17" takes some, ARGS=--simulation plays
+# them to the simulator alone.
+mutants: ## plant each fault of broker/mutants and tell which test finds it
+	broker/mutants/run $(ARGS)
 
 clean-data: ## remove ./verteilt-data, the folder that `verteilt up` makes
 	rm -rf verteilt-data

@@ -227,6 +227,24 @@ async fn kept_leases_are_touched_in_one_frame() {
     connection.expect_silence(Duration::from_millis(400)).await;
 }
 
+/// Or the broker would give them to others while they are being worked on.
+#[tokio::test]
+async fn who_comes_back_names_the_leases_it_holds_and_those_it_settles() {
+    let peer = Peer::listen().await;
+    let (client, mut connection) = peer.pair(peer.builder()).await;
+    let (_subscription, mut jobs) = take(&client, &mut connection, 2).await;
+    let settling = tokio::spawn(jobs.remove(0).ack());
+    connection.expect(FrameType::Ack).await;
+    drop(connection);
+    let (_connection, hello) = peer.accept_hello().await;
+    assert!(hello.names_leases);
+    let leases = hello.held_ids.into_iter().zip(hello.held_tokens);
+    let mut leases: Vec<_> = leases.collect();
+    leases.sort_unstable();
+    assert_eq!(leases, [(1, 9), (2, 9)]);
+    settling.abort();
+}
+
 #[tokio::test]
 async fn a_lost_connection_is_mended_for_subscriptions_and_settlings() {
     let peer = Peer::listen().await;

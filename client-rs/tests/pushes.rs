@@ -102,15 +102,13 @@ async fn nothing_is_sent_without_credit() {
     connection.pushed(&frame, 1, 0).await;
     assert_eq!(first.await.unwrap().unwrap().id, 1);
     connection.expect_silence(Duration::from_millis(100)).await;
-    // One frame may take the credit of -4 + 5 = 1 below zero.
-    connection
-        .send(
-            FrameType::PushCredit,
-            0,
-            &wire::PushCredit { bytes: 5 },
-            b"",
-        )
-        .await;
+    // The first frame took the credit to 1 - 5 = -4: this makes it 0, which is none.
+    let grant = wire::PushCredit { bytes: 4 };
+    connection.send(FrameType::PushCredit, 0, &grant, b"").await;
+    connection.expect_silence(Duration::from_millis(100)).await;
+    // One frame may take it below zero again.
+    let grant = wire::PushCredit { bytes: 1 };
+    connection.send(FrameType::PushCredit, 0, &grant, b"").await;
     let frame = connection.expect(FrameType::Push).await;
     assert_eq!(bodies(&frame), ["second", "third"]);
     connection.pushed(&frame, 2, 0).await;

@@ -10,6 +10,7 @@ use verteilt_history::Event;
 
 use crate::dice::Dice;
 use crate::ground::Machine;
+use crate::restless::Restless;
 use crate::world::World;
 
 /// What is done to the broker.
@@ -115,7 +116,7 @@ impl Keeper {
         self.lives += 1;
         let door = bare.door();
         self.world.network.open(door.clone());
-        let task = AbortOnDropHandle::new(tokio::spawn(bare.run()));
+        let task = AbortOnDropHandle::new(tokio::spawn(Restless::new(bare.run())));
         self.running = Some(Running { door, task });
         self.world
             .record(Event::BrokerStarted { epoch: self.lives });

@@ -14,6 +14,7 @@
 //! | `shrink.rs` | from a run that went wrong to a small one |
 //! | `house.rs`, `ground.rs` | the broker's process and its disk |
 //! | `workshop.rs`, `baton.rs` | its blocking work, step by step on virtual time |
+//! | `restless.rs` | finds a broker that goes round without waiting |
 //! | `network.rs`, `pipe.rs` | connections |
 //! | `producer.rs`, `worker.rs`, `client.rs`, `body.rs` | the load |
 //! | `world.rs` | what all of them share |
@@ -30,6 +31,7 @@ mod panics;
 mod pipe;
 mod plan;
 mod producer;
+mod restless;
 mod run;
 mod shrink;
 mod trace;

@@ -212,12 +212,16 @@ impl Setting {
             cache_bytes: dice.of_list(&[0, 4 * 1024, 1024 * 1024]),
             push_credit_bytes: dice.of_list(&[512, 16 * 1024, 1024 * 1024]),
             heartbeat_ms: 500,
-            resume_grace_ms: dice.of_list(&[100, 1_000, 3_000]),
+            resume_grace_ms: dice.of_list(&[100, 1_000, 10_000]),
             weight,
             load_ms: dice.between(1_500, 5_000),
         }
     }
 }
+
+/// Longer than a run waits for the last job: a lease that nobody holds any more and that only its
+/// time ends is found.
+const LEASE_MS: u64 = 600_000;
 
 /// Jobs of a run in the pushes: enough for more than a thousand operations.
 const JOBS: u64 = 840;
@@ -271,7 +275,7 @@ fn pushes(setting: &Setting, dice: &mut Dice) -> Vec<PushPlan> {
             lease_ms: if dice.percent(25) {
                 dice.between(20, 400)
             } else {
-                10_000
+                LEASE_MS
             },
             attempts: if dice.percent(10) {
                 dice.between(1, 3) as u32

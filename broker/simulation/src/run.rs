@@ -11,7 +11,7 @@ use verteilt_broker::BrokerConfig;
 use verteilt_client::{Client, JobState};
 use verteilt_history::{Counts, Event, History, Options, QueueEnd, check};
 
-use crate::client;
+use crate::client::{self, Hands};
 use crate::dice::Dice;
 use crate::ground::Machine;
 use crate::house::{Keeper, Order};
@@ -141,7 +141,7 @@ async fn play(plan: &Plan, fingerprint: Fingerprint) -> World {
 /// The load and the faults, then the end of both.
 async fn drama(world: World, orders: mpsc::Sender<Order>, mut dice: Dice) {
     let setting = &world.plan.setting;
-    let admin = client::connect(&world, ADMIN, ADMIN).await;
+    let admin = client::connect(&world, ADMIN, ADMIN, Hands::default()).await;
     let admin = admin.expect("nothing is broken yet");
     let mut producers = Vec::new();
     for number in 0..setting.producers {
@@ -150,7 +150,9 @@ async fn drama(world: World, orders: mpsc::Sender<Order>, mut dice: Dice) {
         let (world, own) = (world.clone(), own.collect());
         producers.push(AbortOnDropHandle::new(tokio::spawn(async move {
             // Only a world that ends leaves a client without a connection.
-            if let Ok(client) = client::connect(&world, number + 1, number + 1).await {
+            if let Ok(client) =
+                client::connect(&world, number + 1, number + 1, Hands::default()).await
+            {
                 producer::run(world, client, number + 1, own).await;
             }
         })));
@@ -287,7 +289,8 @@ impl Stage {
         }
         let queues = loop {
             let queues = self.look().await;
-            if queues.iter().all(|queue| queue.unfinished() == 0) || Instant::now() > end {
+            let is_done = queues.iter().all(|queue| queue.unfinished() == 0);
+            if is_done && self.world.settlings_open() == 0 || Instant::now() > end {
                 break queues;
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
@@ -295,6 +298,8 @@ impl Stage {
         // The last acks are done; their answers are on the way.
         tokio::time::sleep(LOOK_INTERVAL).await;
         self.world.record(Event::Drained { queues });
+        let open = self.world.settlings_open();
+        assert!(open == 0, "settlings that nobody answers: {open}");
     }
 
     async fn look(&self) -> Vec<QueueEnd> {

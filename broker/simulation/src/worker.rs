@@ -9,7 +9,7 @@ use verteilt_client::{Client, ClientError, Credit, ErrorCode, Job, Settling};
 use verteilt_history::{Body, Delivered, Operation};
 
 use crate::body;
-use crate::client;
+use crate::client::{self, Hands};
 use crate::dice::Dice;
 use crate::plan::WorkerPlan;
 use crate::world::{World, queue_name};
@@ -45,13 +45,14 @@ impl Worker {
         let world = world.clone();
         let task = tokio::spawn(async move {
             // Only a world that ends leaves a client without a connection.
-            let Ok(client) = client::connect(&world, number, wire).await else {
+            let hands = Hands::default();
+            let Ok(client) = client::connect(&world, number, wire, hands.clone()).await else {
                 return;
             };
             if plan.credit == 0 {
-                reserve(&world, &client, plan, number).await;
+                reserve(&world, &client, plan, number, &hands).await;
             } else {
-                subscribe(&world, &client, plan, number).await;
+                subscribe(&world, &client, plan, number, &hands).await;
             }
         });
         Self {
@@ -61,7 +62,7 @@ impl Worker {
     }
 }
 
-async fn subscribe(world: &World, client: &Client, plan: WorkerPlan, number: u32) {
+async fn subscribe(world: &World, client: &Client, plan: WorkerPlan, number: u32, hands: &Hands) {
     let queue = queue_name(plan.queue);
     let credit = Credit {
         jobs: plan.credit,
@@ -73,11 +74,11 @@ async fn subscribe(world: &World, client: &Client, plan: WorkerPlan, number: u32
     let mut tasks = Vec::new();
     while let Some(job) = jobs.next().await {
         tasks.retain(|task: &AbortOnDropHandle<()>| !task.is_finished());
-        tasks.push(take(world, job, number, number.into()));
+        tasks.push(take(world, job, number, number.into(), hands));
     }
 }
 
-async fn reserve(world: &World, client: &Client, plan: WorkerPlan, number: u32) {
+async fn reserve(world: &World, client: &Client, plan: WorkerPlan, number: u32, hands: &Hands) {
     let queue = queue_name(plan.queue);
     let mut tasks = Vec::new();
     for round in 0_u64.. {
@@ -87,12 +88,14 @@ async fn reserve(world: &World, client: &Client, plan: WorkerPlan, number: u32) 
         };
         tasks.retain(|task: &AbortOnDropHandle<()>| !task.is_finished());
         let taker = u64::from(number) << 32 | round;
-        let started = jobs.into_iter().map(|job| take(world, job, number, taker));
+        let started = jobs
+            .into_iter()
+            .map(|job| take(world, job, number, taker, hands));
         tasks.extend(started);
     }
 }
 
-fn take(world: &World, job: Job, number: u32, taker: u64) -> AbortOnDropHandle<()> {
+fn take(world: &World, job: Job, number: u32, taker: u64, hands: &Hands) -> AbortOnDropHandle<()> {
     let lease_ms = job.lease_time().as_millis() as u64;
     world.delivered(Delivered {
         client: number,
@@ -114,12 +117,18 @@ fn take(world: &World, job: Job, number: u32, taker: u64) -> AbortOnDropHandle<(
     let mut dice = Dice::of(world.plan.seed ^ 0x776f_726b, purpose);
     let works = Duration::from_millis(if dice.percent(70) { 0 } else { dice.below(15) });
     let deed = choose(world, &mut dice, &job);
-    let world: World = Arc::clone(world);
+    let (world, hands) = (Arc::clone(world), hands.clone());
+    let lease = (job.id(), job.token());
+    // Those who let a lease run out may be asked for it after it has ended.
+    if !matches!(deed, Deed::Outstay(_) | Deed::Forget) {
+        hands.take(lease);
+    }
     AbortOnDropHandle::new(tokio::spawn(async move {
         if !works.is_zero() {
             tokio::time::sleep(works).await;
         }
         act(&world, job, number, deed).await;
+        hands.let_go(lease);
     }))
 }
 
@@ -181,6 +190,7 @@ async fn act(world: &World, job: Job, number: u32, deed: Deed) {
 
 async fn settle(world: &World, number: u32, what: Operation, settling: Settling) {
     let operation = world.invoke(number, what);
+    let _open = world.open_settling();
     match settling.await {
         Ok(()) => world.done(operation),
         Err(ClientError::LeaseLost { .. }) => {

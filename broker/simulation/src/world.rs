@@ -22,6 +22,17 @@ pub(crate) struct Shared {
     begun: Instant,
     healed: AtomicBool,
     operations: AtomicU64,
+    settlings: AtomicU64,
+}
+
+/// A settling that a living worker waits for.
+#[derive(Debug)]
+pub(crate) struct OpenSettling(World);
+
+impl Drop for OpenSettling {
+    fn drop(&mut self) {
+        self.0.settlings.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Names of the queues, by number.
@@ -38,6 +49,7 @@ impl Shared {
             begun: Instant::now(),
             healed: AtomicBool::new(false),
             operations: AtomicU64::new(0),
+            settlings: AtomicU64::new(0),
         })
     }
 
@@ -104,6 +116,17 @@ impl Shared {
     /// Operations that were begun.
     pub(crate) fn operations(&self) -> u64 {
         self.operations.load(Ordering::Relaxed)
+    }
+
+    /// Counts a settling until it is dropped.
+    pub(crate) fn open_settling(self: &Arc<Self>) -> OpenSettling {
+        self.settlings.fetch_add(1, Ordering::Relaxed);
+        OpenSettling(Arc::clone(self))
+    }
+
+    /// Settlings that living workers wait for.
+    pub(crate) fn settlings_open(&self) -> u64 {
+        self.settlings.load(Ordering::Relaxed)
     }
 
     pub(crate) fn history(&self) -> History {

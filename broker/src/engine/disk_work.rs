@@ -107,3 +107,35 @@ fn read_piece(log: &dyn JournalLog, place: Place, checksum: u32) -> Result<Bytes
         Err(LoadError::Damaged(place))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use verteilt_core::JobId;
+
+    use super::*;
+    use crate::journal::{MemoryDisk, MemoryJournal};
+    use crate::store::{Catalog, MemoryStore};
+
+    /// A sector that went bad since the start does not reach a worker.
+    #[test]
+    fn bytes_that_are_not_what_was_written_are_not_handed_out() {
+        let (mut journal, _) = MemoryJournal::open(&MemoryDisk::new(1024 * 1024));
+        let payload = Bytes::from_static(b"as it is on the disk now");
+        let batch = Batch {
+            shard: 0,
+            first_lsn: 1,
+            events: 1,
+            time_ms: 1,
+            payload,
+        };
+        let place = journal.append(&batch).unwrap();
+        let source = Source::Journal {
+            first_id: JobId(1),
+            place,
+            checksum: crc32c::crc32c(b"as it was when it was written"),
+        };
+        let (catalog, _) = Catalog::open(Arc::new(MemoryStore::new()), 0).unwrap();
+        let read = read(journal.log().as_ref(), &catalog.reader(), source);
+        assert!(matches!(read, Err(LoadError::Damaged(at)) if at == place));
+    }
+}
