@@ -113,6 +113,23 @@ fn publish(arguments: &Arguments, topic: &str) -> Result<(Taken, u64)> {
     })
 }
 
+fn producer_id(number: u32) -> [u8; 16] {
+    let mut id = [7; 16];
+    id[..4].copy_from_slice(&number.to_le_bytes());
+    id[4..8].copy_from_slice(&std::process::id().to_le_bytes());
+    id
+}
+
+fn hello(out: &mut BytesMut, session: [u8; 16]) {
+    let hello = wire::Hello {
+        version_min: 1,
+        version_max: 1,
+        session: session.to_vec().into(),
+        ..wire::Hello::default()
+    };
+    encode(out, FrameType::Hello, 0, 1, &hello, &[]);
+}
+
 /// Sends as much as the broker grants, and waits for every acknowledgement.
 fn produce(arguments: &Arguments, topic: &str, number: u32, batches: u64) -> Result<()> {
     let mut stream = TcpStream::connect(&arguments.broker)?;
@@ -120,17 +137,9 @@ fn produce(arguments: &Arguments, topic: &str, number: u32, batches: u64) -> Res
     // While the broker holds credit back, both sides still say that they are there.
     stream.set_read_timeout(Some(HEARTBEAT))?;
     let mut buffer = BytesMut::new();
-    let mut id = [7; 16];
-    id[..4].copy_from_slice(&number.to_le_bytes());
-    id[4..8].copy_from_slice(&std::process::id().to_le_bytes());
-    let hello = wire::Hello {
-        version_min: 1,
-        version_max: 1,
-        session: id.to_vec().into(),
-        ..wire::Hello::default()
-    };
+    let id = producer_id(number);
     let mut out = BytesMut::new();
-    encode(&mut out, FrameType::Hello, 0, 1, &hello, &[]);
+    hello(&mut out, id);
     stream.write_all(&out)?;
     let payload = vec![number as u8; (arguments.bytes * arguments.batch) as usize];
     let mut publish = wire::Publish {
