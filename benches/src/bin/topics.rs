@@ -2,7 +2,7 @@
 //! leaves of the data folder. Publishers speak in raw frames of one batch each, so that the client
 //! library is not what is measured; the reader is the library.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,9 @@ use bytes::BytesMut;
 use clap::Parser;
 use verteilt_benches::scratch::disk_bytes;
 use verteilt_client::{Client, ConsumerOptions, Retention, StartAt, TopicOptions};
-use verteilt_protocol::{FrameType, decode, encode, wire};
+use verteilt_protocol::{FrameType, decode, encode, encode_empty, wire};
+
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How fast a topic takes records and gives them out, and what retention leaves
 #[derive(Debug, Parser)]
@@ -115,6 +117,8 @@ fn publish(arguments: &Arguments, topic: &str) -> Result<(Taken, u64)> {
 fn produce(arguments: &Arguments, topic: &str, number: u32, batches: u64) -> Result<()> {
     let mut stream = TcpStream::connect(&arguments.broker)?;
     stream.set_nodelay(true)?;
+    // While the broker holds credit back, both sides still say that they are there.
+    stream.set_read_timeout(Some(HEARTBEAT))?;
     let mut buffer = BytesMut::new();
     let mut id = [7; 16];
     id[..4].copy_from_slice(&number.to_le_bytes());
@@ -154,7 +158,15 @@ fn produce(arguments: &Arguments, topic: &str, number: u32, batches: u64) -> Res
             );
         }
         stream.write_all(&out)?;
-        let bytes = stream.read(&mut chunk).context("the broker answers")?;
+        let bytes = match stream.read(&mut chunk) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                out.clear();
+                encode_empty(&mut out, FrameType::Heartbeat, 0, 0);
+                stream.write_all(&out)?;
+                continue;
+            }
+            read => read.context("the broker answers")?,
+        };
         ensure!(bytes > 0, "the broker closed the connection");
         buffer.extend_from_slice(&chunk[..bytes]);
         while let Some(frame) = decode(&mut buffer)? {
