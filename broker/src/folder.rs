@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::StartError;
 
-const LOCK: &str = "verteilt.lock";
-const IDENTITY: &str = "verteilt.id";
-const IDENTITY_NEW: &str = "verteilt.id.new";
+pub(crate) const LOCK: &str = "verteilt.lock";
+pub(crate) const IDENTITY: &str = "verteilt.id";
+pub(crate) const IDENTITY_NEW: &str = "verteilt.id.new";
+pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const STORE: &str = "store";
 const MAGIC: &[u8; 7] = b"VERTEIL";
 const FORMAT: u8 = 2;
 /// As [`FORMAT`], but without the checksum.
@@ -68,11 +70,11 @@ impl Folder {
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
-        self.path.join("journal")
+        self.path.join(JOURNAL)
     }
 
     pub(crate) fn store(&self) -> PathBuf {
-        self.path.join("store")
+        self.path.join(STORE)
     }
 }
 
@@ -81,7 +83,7 @@ impl Folder {
 const BEFORE_IDENTITY: [&str; 3] = [LOCK, IDENTITY_NEW, "lost+found"];
 
 /// What stands beside the identity once a broker has run.
-const BESIDE_IDENTITY: [&str; 2] = ["journal", "store"];
+const BESIDE_IDENTITY: [&str; 2] = [JOURNAL, STORE];
 
 /// Makes the folder and its parents. They last: an acknowledgement is worth nothing when a power cut
 /// takes the folder away.
@@ -147,7 +149,8 @@ fn identity(folder: &Path) -> Result<[u8; 16], StartError> {
     }
 }
 
-fn read_identity(path: PathBuf, bytes: &[u8]) -> Result<[u8; 16], StartError> {
+/// What the bytes of the identity in `path` say.
+pub(crate) fn read_identity(path: PathBuf, bytes: &[u8]) -> Result<[u8; 16], StartError> {
     let wrong = |why| {
         Err(StartError::Identity {
             path: path.clone(),

@@ -30,8 +30,12 @@ mod meters;
 mod net;
 mod recovery;
 pub mod store;
+mod verify;
 
 pub use broker::{Broker, BrokerFailure, Health};
 pub use config::BrokerConfig;
 pub use engine::Failure;
 pub use error::StartError;
+pub use verify::{
+    FileReport, Problem, QueueReport, Report, ReportKind, Verdict, VerifyError, verify,
+};

@@ -9,6 +9,7 @@ use crate::cmd::queue::Queue;
 use crate::cmd::serve::Serve;
 use crate::cmd::torture::Torture;
 use crate::cmd::up::Up;
+use crate::cmd::verify::Verify;
 use crate::cmd::work::Work;
 use crate::failure::EXITS_HELP;
 
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Work(Work),
     Queue(Queue),
     Checkpoint(Checkpoint),
+    Verify(Verify),
     Torture(Torture),
     Completions(Completions),
 }

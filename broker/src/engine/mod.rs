@@ -32,7 +32,8 @@ mod telling;
 mod tests;
 mod workers;
 
-pub(crate) use bodies::{Bodies, Found, Source};
+pub(crate) use bodies::{Bodies, Found, Loaded, Source};
+pub(crate) use disk_work::read;
 pub use failure::Failure;
 pub(crate) use inbox::{EngineHandle, Inbound, Request};
 pub(crate) use run::{EngineParts, run};

@@ -7,4 +7,5 @@ pub(crate) mod queue;
 pub(crate) mod serve;
 pub(crate) mod torture;
 pub(crate) mod up;
+pub(crate) mod verify;
 pub(crate) mod work;

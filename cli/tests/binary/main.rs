@@ -16,3 +16,4 @@ mod serve;
 mod signals;
 mod torture;
 mod up;
+mod verify;
