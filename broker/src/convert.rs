@@ -5,7 +5,8 @@ mod answer;
 mod request;
 
 pub(crate) use answer::{
-    DeliveredJob, FRAME_ROOM_BYTES, checkpoint_done, deliver, goodbye, part, peeked, pushed, simple,
+    DeliveredJob, FRAME_ROOM_BYTES, backup_data, backup_done, checkpoint_done, deliver, goodbye,
+    part, peeked, pushed, refused, simple,
 };
 pub(crate) use request::{Bad, Context, Converted, convert};
 

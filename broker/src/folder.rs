@@ -46,21 +46,7 @@ impl Folder {
         };
         make(path).map_err(|error| fail("make the folder", error))?;
         refuse_what_is_not_ours(path)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join(LOCK))
-            .map_err(|error| fail("open the lock file", error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StartError::Locked {
-                    path: path.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(fail("lock the folder", error)),
-        }
+        let lock = lock(path)?;
         let id = identity(path)?;
         Ok(Self {
             path: path.to_owned(),
@@ -75,6 +61,69 @@ impl Folder {
 
     pub(crate) fn store(&self) -> PathBuf {
         self.path.join(STORE)
+    }
+}
+
+/// A data folder in the making. It has its lock and no identity yet, so that no broker starts on it
+/// before it is finished.
+#[derive(Debug)]
+pub(crate) struct NewFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl NewFolder {
+    /// Makes it; `path` does not exist or is empty.
+    pub(crate) fn create(path: &Path) -> Result<Self, StartError> {
+        let fail = |what, source| StartError::Folder {
+            path: path.to_owned(),
+            what,
+            source,
+        };
+        make(path).map_err(|error| fail("make the folder", error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock(path)?,
+        })
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.path.join(JOURNAL)
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path.join(STORE)
+    }
+
+    /// Gives it its identity, durably: from now on it is a data folder.
+    pub(crate) fn finish(self) -> Result<(), StartError> {
+        let made = make_identity(&self.path);
+        made.map(drop).map_err(|source| StartError::Folder {
+            path: self.path.join(IDENTITY),
+            what: "write",
+            source,
+        })
+    }
+}
+
+fn lock(path: &Path) -> Result<File, StartError> {
+    let fail = |what, source| StartError::Folder {
+        path: path.to_owned(),
+        what,
+        source,
+    };
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join(LOCK))
+        .map_err(|error| fail("open the lock file", error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StartError::Locked {
+            path: path.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(fail("lock the folder", error)),
     }
 }
 

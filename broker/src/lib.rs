@@ -16,6 +16,7 @@
 //! The crate defines the C symbol `sync_file_range` for the whole process, so that sled's flush is a
 //! real fdatasync; build without the feature `honest-sled-sync` where that is not wanted.
 
+mod backup;
 pub mod bare;
 mod broker;
 mod clock;
@@ -32,6 +33,7 @@ mod recovery;
 pub mod store;
 mod verify;
 
+pub use backup::{RestoreError, Restored, restore};
 pub use broker::{Broker, BrokerFailure, Health};
 pub use config::BrokerConfig;
 pub use engine::Failure;

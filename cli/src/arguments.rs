@@ -2,10 +2,12 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::cmd::backup::Backup;
 use crate::cmd::checkpoint::Checkpoint;
 use crate::cmd::completions::Completions;
 use crate::cmd::push::Push;
 use crate::cmd::queue::Queue;
+use crate::cmd::restore::Restore;
 use crate::cmd::serve::Serve;
 use crate::cmd::torture::Torture;
 use crate::cmd::up::Up;
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Work(Work),
     Queue(Queue),
     Checkpoint(Checkpoint),
+    Backup(Backup),
+    Restore(Restore),
     Verify(Verify),
     Torture(Torture),
     Completions(Completions),

@@ -57,6 +57,8 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Work(work) => work.run().await,
         Command::Queue(queue) => queue.run().await,
         Command::Checkpoint(checkpoint) => checkpoint.run().await,
+        Command::Backup(backup) => backup.run().await,
+        Command::Restore(restore) => restore.run().await,
         Command::Verify(verify) => verify.run().await,
         Command::Torture(torture) => torture.run().await,
         Command::Completions(completions) => completions.run(),

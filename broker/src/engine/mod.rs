@@ -4,6 +4,7 @@
 //! | file | what stands there |
 //! |---|---|
 //! | `step.rs` | [`Engine`]: the broker without threads, sockets and clocks; simulations drive this |
+//! | `backup.rs` | a backup on its way out |
 //! | `batch.rs` | the journal batch that is being gathered |
 //! | `bodies.rs` | where each body lies: memory, journal or store |
 //! | `parcels.rs` | answers that wait for bodies to be read |
@@ -15,6 +16,7 @@
 //! | `disk_work.rs` | what they do: append to the journal, read bodies |
 //! | `inbox.rs` | what reaches the loop, and the bound on it |
 
+mod backup;
 mod batch;
 mod bodies;
 mod disk_work;

@@ -68,6 +68,11 @@ pub(crate) fn inspect(dir: &Path) -> Result<Inspection, JournalError> {
     Ok(Inspection { files, whole })
 }
 
+/// A journal without a batch.
+pub(crate) fn no_batches(dir: &Path) -> Arc<dyn JournalLog> {
+    log(dir, Identity(0), State::default())
+}
+
 fn look(
     disk: &Disk,
     dir: &Path,
@@ -76,10 +81,7 @@ fn look(
 ) -> Option<(Recovered, Arc<dyn JournalLog>)> {
     let is_new = !listing.has_identity && !listing.has_watermark && listing.numbers.is_empty();
     if is_new {
-        return Some((
-            Recovered::default(),
-            log(dir, Identity(0), State::default()),
-        ));
+        return Some((Recovered::default(), no_batches(dir)));
     }
     let identity = named(files, dir.join(names::IDENTITY_NAME), |path| {
         let identity = if listing.has_identity {

@@ -49,7 +49,7 @@ use bytes::Bytes;
 
 pub use error::JournalError;
 pub use file::FileJournal;
-pub(crate) use inspect::{InspectedFile, inspect};
+pub(crate) use inspect::{InspectedFile, inspect, no_batches};
 pub use memory::MemoryJournal;
 pub use memory_disk::{Crash, MemoryDisk};
 pub use options::JournalOptions;

@@ -22,10 +22,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::report::{FileReport, Problem, QueueReport, Report, ReportKind, Verdict};
+use crate::backup::{BackupError, BackupFile};
 use crate::config::BrokerConfig;
 use crate::engine::Failure;
 use crate::folder::STORE;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, Recovered, no_batches};
 use crate::store::{SledOptions, SledStore, Store, StoreError};
 
 /// Why nothing can be said about a folder or a file.
@@ -76,9 +77,10 @@ pub enum VerifyError {
     },
 }
 
-/// Checks the data folder in `path` and changes nothing in it. `scratch` is an empty folder of the
-/// caller's, elsewhere: the store is copied there, because sled writes to what it opens, so it
-/// needs as much room as the folder `store` takes. The caller removes it.
+/// Checks the data folder or the backup in `path` and changes nothing in it. `scratch` is an empty
+/// folder of the caller's, elsewhere: the store of a data folder is copied there, because sled
+/// writes to what it opens, so it needs as much room as the folder `store` takes. The caller
+/// removes it.
 ///
 /// A folder that this calls sound is one that a broker starts on, with every body that a job
 /// needs. Damage to bytes that nothing needs any more is not damage. Blocking, and as large in
@@ -87,6 +89,9 @@ pub enum VerifyError {
 /// # Errors
 /// When nothing can be said. What is wrong with the folder is in the report.
 pub fn verify(path: &Path, scratch: &Path) -> Result<Report, VerifyError> {
+    if path.is_file() {
+        return backup(path).map(|(report, _)| report);
+    }
     let mut report = Report::new(path.to_owned(), ReportKind::DataFolder);
     let locked = folder::lock(path)?;
     folder::identity(path, &mut report)?;
@@ -101,7 +106,7 @@ pub fn verify(path: &Path, scratch: &Path) -> Result<Report, VerifyError> {
     let what = match opened {
         Ok(store) => {
             let store: Arc<dyn Store> = Arc::new(store);
-            state_of(&store, journal, STORE.as_ref(), &mut report)?
+            state_of(&store, journal, STORE.as_ref(), &mut report)?.what
         }
         Err(StoreError::Open { reason, .. }) => {
             let what = format!("it cannot be opened: {reason}");
@@ -125,20 +130,102 @@ pub fn verify(path: &Path, scratch: &Path) -> Result<Report, VerifyError> {
     Ok(report)
 }
 
-/// Checks what a store and a journal hold; says in words what the store is.
-fn state_of(
+/// Checks the backup in the file `path`, and changes nothing. The file and what is known of its
+/// state come along when it is sound.
+pub(crate) fn backup(path: &Path) -> Result<(Report, Option<SoundBackup>), VerifyError> {
+    let mut report = Report::new(path.to_owned(), ReportKind::Backup);
+    let name = PathBuf::from(path.file_name().unwrap_or(path.as_os_str()));
+    let file = match BackupFile::open(path) {
+        Ok(file) => Arc::new(file),
+        Err(error) => {
+            let (offset, what) = match error {
+                BackupError::Damaged { offset, .. } | BackupError::Incomplete { offset } => {
+                    (offset, error.to_string())
+                }
+                BackupError::Foreign => {
+                    let path = path.to_owned();
+                    return Err(VerifyError::NotOurs { path });
+                }
+                BackupError::UnknownVersion(_) => {
+                    let what = format!("{}: {error}", name.display());
+                    return Err(VerifyError::UnknownFormat { what });
+                }
+                BackupError::Io(source) => {
+                    let (path, what) = (path.to_owned(), "read");
+                    return Err(VerifyError::Io { path, what, source });
+                }
+            };
+            let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+            report.files.push(FileReport {
+                file: name.clone(),
+                bytes,
+                sound: false,
+                what: what.clone(),
+            });
+            report.add(name, Some(offset), None, what);
+            return Ok((report, None));
+        }
+    };
+    let store: Arc<dyn Store> = Arc::clone(&file) as _;
+    // It has no journal: its state is that of its one checkpoint.
+    let recovered = Recovered {
+        last_lsn: Some(file.lsn()),
+        ..Recovered::default()
+    };
+    let journal = Some((recovered, no_batches(path)));
+    let found = state_of(&store, journal, &name, &mut report)?;
+    if !report.is_damaged() && report.checkpoint_lsn != file.lsn() {
+        let what = "its header names another log sequence number than its checkpoint";
+        report.problem(name.clone(), what);
+    }
+    report.files.push(FileReport {
+        file: name,
+        bytes: file.bytes(),
+        sound: !report.is_damaged(),
+        what: found.what,
+    });
+    let proven = found.proven.filter(|_| !report.is_damaged());
+    Ok((report, proven.map(|proven| (file, proven))))
+}
+
+/// An opened backup that is sound, and what is known of its state.
+type SoundBackup = (Arc<BackupFile>, Proven);
+
+/// What is known of a state that holds together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Proven {
+    /// How often a broker started on it.
+    pub(crate) epoch: u64,
+    /// Its time.
+    pub(crate) now_ms: u64,
+}
+
+/// What a store is.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// In words.
+    pub(crate) what: String,
+    pub(crate) proven: Option<Proven>,
+}
+
+/// Checks what a store and a journal hold; `file` names the store in the report.
+pub(crate) fn state_of(
     store: &Arc<dyn Store>,
     journal: Option<segments::Journal>,
     file: &Path,
     report: &mut Report,
-) -> Result<String, VerifyError> {
+) -> Result<Found, VerifyError> {
     // Only its limits count: the address is never listened on.
     let config = BrokerConfig::new(&report.path, ([127, 0, 0, 1], 0).into());
     let window = config.limits().producer_window;
-    let Some(checkpoint) = state::check(store, file, window, report)? else {
-        return Ok("damaged".to_owned());
+    let mut found = Found {
+        what: "damaged".to_owned(),
+        proven: None,
     };
-    let what = match checkpoint.lsn {
+    let Some(checkpoint) = state::check(store, file, window, report)? else {
+        return Ok(found);
+    };
+    found.what = match checkpoint.lsn {
         0 => "no checkpoint yet".to_owned(),
         lsn => format!(
             "checkpoint at {lsn}: {} pages, {} blocks",
@@ -147,9 +234,9 @@ fn state_of(
     };
     if let Some((recovered, log)) = journal {
         let journal = (&recovered, log.as_ref());
-        whole::check(&config, store, &checkpoint, journal, file, report)?;
+        found.proven = whole::check(&config, store, &checkpoint, journal, file, report)?;
     }
-    Ok(what)
+    Ok(found)
 }
 
 /// Tells what was written by a newer version from what is damaged.

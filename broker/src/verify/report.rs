@@ -103,7 +103,7 @@ pub struct QueueReport {
 }
 
 impl Report {
-    pub(super) fn new(path: PathBuf, kind: ReportKind) -> Self {
+    pub(crate) fn new(path: PathBuf, kind: ReportKind) -> Self {
         Self {
             path,
             kind,

@@ -8,7 +8,7 @@ use crate::folder;
 use crate::journal::{InspectedFile, JournalError, JournalLog, Recovered, inspect};
 
 /// A journal that an open would accept.
-pub(super) type Journal = (Recovered, Arc<dyn JournalLog>);
+pub(crate) type Journal = (Recovered, Arc<dyn JournalLog>);
 
 /// Checks every file of the journal; `None` when a broker would not start on it.
 pub(super) fn check(path: &Path, report: &mut Report) -> Result<Option<Journal>, VerifyError> {

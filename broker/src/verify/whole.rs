@@ -8,7 +8,7 @@ use std::sync::Arc;
 use verteilt_core::JobId;
 
 use super::state::{BodyLengths, Checkpoint, whole_length};
-use super::{QueueReport, Report, VerifyError, newer};
+use super::{Proven, QueueReport, Report, VerifyError, newer};
 use crate::config::BrokerConfig;
 use crate::engine::{Engine, Found, Loaded, Source, read};
 use crate::error::StartError;
@@ -24,7 +24,7 @@ pub(super) fn check(
     (recovered, log): (&Recovered, &dyn JournalLog),
     file: &Path,
     report: &mut Report,
-) -> Result<(), VerifyError> {
+) -> Result<Option<Proven>, VerifyError> {
     let load = || recovery::load(config, Arc::clone(store), log, recovered);
     // Events that do not follow on the state end the process of a broker.
     let loaded = match caught(load) {
@@ -34,16 +34,16 @@ pub(super) fn check(
                 return Err(newer);
             }
             report.problem(file.to_owned(), failure.to_string());
-            return Ok(());
+            return Ok(None);
         }
         Ok(Err(other)) => {
             report.problem(file.to_owned(), other.to_string());
-            return Ok(());
+            return Ok(None);
         }
         Err(panic) => {
             let what = format!("the journal does not follow on the checkpoint: {panic}");
             report.problem(file.to_owned(), what);
-            return Ok(());
+            return Ok(None);
         }
     };
     let shard = loaded.engine.shard();
@@ -76,7 +76,10 @@ pub(super) fn check(
             );
         }
     }
-    Ok(())
+    Ok((!report.is_damaged()).then(|| Proven {
+        epoch: shard.epoch(),
+        now_ms: shard.now_ms(),
+    }))
 }
 
 /// Where bodies lie, and what was read last: jobs are asked for in the order in which they lie.

@@ -1,9 +1,11 @@
 //! One file a command.
 
+pub(crate) mod backup;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
 pub(crate) mod push;
 pub(crate) mod queue;
+pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod torture;
 pub(crate) mod up;

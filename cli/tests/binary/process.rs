@@ -159,7 +159,15 @@ impl Broker {
     /// On a free port, with a data folder of its own.
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
+        Self::in_folder(folder.path().join("data"), folder)
+    }
+
+    /// On a data folder that is there, on a free port.
+    pub(crate) fn on(data: &Path) -> Self {
+        Self::in_folder(data.to_owned(), tempfile::tempdir().unwrap())
+    }
+
+    fn in_folder(data: PathBuf, folder: TempDir) -> Self {
         let (child, url, metrics) = serve(&data, "127.0.0.1:0");
         Self {
             child,
