@@ -111,6 +111,12 @@ impl Ledger {
         ids
     }
 
+    /// Ids of the parts that the body of this job begins with; none for most jobs.
+    #[must_use]
+    pub fn parts_of(&self, id: JobId) -> &[JobId] {
+        self.large.get(&id).map_or(&[], Vec::as_slice)
+    }
+
     /// Parts of large bodies that nobody needs once the event is applied; ask before applying it.
     #[must_use]
     pub fn parts_freed_by(&self, event: &Event) -> Vec<JobId> {

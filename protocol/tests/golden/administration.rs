@@ -2,8 +2,9 @@
 
 use verteilt_protocol::FrameType;
 use verteilt_protocol::wire::{
-    Checkpoint, CheckpointDone, JobState, PeekedJob, QueuePause, QueuePeek, QueuePeeked,
-    QueuePurge, QueuePurged, QueueStats, QueueStatsReply, QueueStatsRequest,
+    Backup, BackupData, BackupDone, Checkpoint, CheckpointDone, JobState, PeekedJob, QueuePause,
+    QueuePeek, QueuePeeked, QueuePurge, QueuePurged, QueueStats, QueueStatsReply,
+    QueueStatsRequest,
 };
 
 use crate::case::{Case, case};
@@ -75,6 +76,24 @@ pub(crate) fn cases() -> Vec<Case> {
             FrameType::CheckpointDone,
             37,
             CheckpointDone { lsn: 4_711 },
+            b"",
+        ),
+        case("backup", FrameType::Backup, 38, Backup {}, b""),
+        case(
+            "backup_data",
+            FrameType::BackupData,
+            38,
+            BackupData { offset: 262_144 },
+            b"the next bytes",
+        ),
+        case(
+            "backup_done",
+            FrameType::BackupDone,
+            38,
+            BackupDone {
+                lsn: 4_711,
+                bytes: 262_158,
+            },
             b"",
         ),
     ]
