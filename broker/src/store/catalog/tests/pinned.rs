@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::world::{World, body};
 use crate::store::catalog::pinned::put_manifest;
-use crate::store::{Catalog, MemoryStore, Store, StoreError};
+use crate::store::{Catalog, MemoryStore, RecordBlockMeta, Store, StoreError};
 
-/// A checkpoint whose every page and block replaces those of the one before.
+/// A checkpoint whose every page, block and record block replaces those of the one before.
 fn replace(catalog: &mut Catalog, lsn: u64) {
     let reader = catalog.directory.read();
     let pages: Vec<u64> = reader.pages.keys().copied().collect();
     let blocks: Vec<u64> = reader.blocks.keys().copied().collect();
+    let records: Vec<u64> = reader.records.keys().copied().collect();
     drop(reader);
     let mut writer = catalog.begin();
     pages.into_iter().for_each(|n| writer.drop_page(n).unwrap());
@@ -21,6 +22,21 @@ fn replace(catalog: &mut Catalog, lsn: u64) {
         .add_block(&[body(lsn, 50), body(lsn + 1, 70)])
         .unwrap();
     writer.add_block(&[body(lsn + 9, 100_000)]).unwrap();
+    for number in records {
+        writer.drop_records(number).unwrap();
+    }
+    for (first_offset, bytes) in [(lsn, 150_000), (lsn + 1, 300)] {
+        let meta = RecordBlockMeta {
+            number: 0,
+            topic: 1,
+            partition: 2,
+            first_offset,
+            next_offset: first_offset + 1,
+            time_ms: lsn,
+            bytes: 0,
+        };
+        writer.add_records(meta, &vec![lsn as u8; bytes]).unwrap();
+    }
     let page = [lsn as u8; 40_000];
     writer.add_page(lsn, lsn + 9, 3, &page).unwrap();
     writer
