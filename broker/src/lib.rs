@@ -45,5 +45,5 @@ pub use error::StartError;
 pub use lock::FolderOwner;
 pub use status::{BrokerFailure, Health};
 pub use verify::{
-    FileReport, Problem, QueueReport, Report, ReportKind, Verdict, VerifyError, verify,
+    FileReport, Problem, QueueReport, Report, ReportKind, TopicReport, Verdict, VerifyError, verify,
 };

@@ -3,6 +3,7 @@
 //! [`Ledger::apply`]; they differ only in where their jobs are kept.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::event::{Event, Pushed};
 use crate::id::{JobId, Millis, Offset, PartitionId, ProducerId, QueueId, SessionId};
@@ -94,6 +95,19 @@ impl Ledger {
     #[must_use]
     pub fn start_of(&self, partition: PartitionId) -> Option<Offset> {
         Some(self.topics.partition(partition)?.start)
+    }
+
+    /// Every partition with the offsets of the records that it keeps.
+    pub fn kept_records(&self) -> impl Iterator<Item = (PartitionId, Range<Offset>)> {
+        let topics = self.topics.topics.iter();
+        topics.flat_map(|(topic, of)| {
+            let id = |number| PartitionId {
+                topic: *topic,
+                number,
+            };
+            let partitions = (0..).zip(&of.partitions);
+            partitions.map(move |(number, it)| (id(number), it.start..it.next))
+        })
     }
 
     /// Ids of the parts of large bodies that jobs or open uploads still need, in order.

@@ -42,6 +42,8 @@ pub struct Restored {
     pub backup_lsn: u64,
     /// The jobs that are there.
     pub jobs: u64,
+    /// The records of topics that are there.
+    pub records: u64,
     /// Bytes of the backup.
     pub bytes: u64,
 }
@@ -122,9 +124,11 @@ pub fn restore(backup: &Path, data: &Path) -> Result<Restored, RestoreError> {
     let journal = begin_journal(&folder.journal(), lsn, epoch, proven.now_ms);
     let journal = journal.map_err(Failure::from)?;
     let store: Arc<dyn Store> = Arc::new(store);
-    let jobs = prove(data, &store, &journal, lsn)?;
-    if jobs != report.jobs {
-        let why = format!("{jobs} jobs instead of {}", report.jobs);
+    let (jobs, records) = prove(data, &store, &journal, lsn)?;
+    if (jobs, records) != (report.jobs, report.records) {
+        let (jobs_were, records_were) = (report.jobs, report.records);
+        let why =
+            format!("{jobs} jobs and {records} records instead of {jobs_were} and {records_were}");
         return Err(RestoreError::Written { why });
     }
     drop((journal, store));
@@ -132,6 +136,7 @@ pub fn restore(backup: &Path, data: &Path) -> Result<Restored, RestoreError> {
     Ok(Restored {
         backup_lsn: file.lsn(),
         jobs,
+        records,
         bytes: file.bytes(),
     })
 }
@@ -204,13 +209,13 @@ fn begin_journal(
     Ok(journal)
 }
 
-/// Reads back what was written.
+/// Reads back what was written; counts jobs and records.
 fn prove(
     data: &Path,
     store: &Arc<dyn Store>,
     journal: &FileJournal,
     lsn: u64,
-) -> Result<u64, RestoreError> {
+) -> Result<(u64, u64), RestoreError> {
     let mut report = Report::new(data.to_owned(), ReportKind::DataFolder);
     let recovered = Recovered {
         first_lsn: Some(lsn + 1),
@@ -221,6 +226,6 @@ fn prove(
     verify::state_of(store, journal, Path::new("store"), &mut report)?;
     match report.problems.into_iter().next() {
         Some(first) => Err(RestoreError::Written { why: first.what }),
-        None => Ok(report.jobs),
+        None => Ok((report.jobs, report.records)),
     }
 }

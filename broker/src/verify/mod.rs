@@ -7,21 +7,27 @@
 //! | `segments.rs` | the journal: every header, every batch, the chain, the watermark |
 //! | `scratch.rs` | nothing: the copy of the store that sled may write to |
 //! | `state.rs` | the checkpoint: directory, pages, blocks, and how they fit each other |
-//! | `whole.rs` | checkpoint and journal together, and that every job has its body |
+//! | `records.rs` | the records of topics in it |
+//! | `whole.rs` | checkpoint and journal together, that every job has its body, and that records go on without a gap |
 //! | `report.rs` | what is told of it |
 
 mod folder;
+mod records;
 mod report;
 mod scratch;
 mod segments;
 mod state;
+#[cfg(test)]
+mod tests;
 mod whole;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::report::{FileReport, Problem, QueueReport, Report, ReportKind, Verdict};
+pub use self::report::{
+    FileReport, Problem, QueueReport, Report, ReportKind, TopicReport, Verdict,
+};
 use crate::backup::{BackupError, BackupFile};
 use crate::config::BrokerConfig;
 use crate::engine::Failure;
@@ -83,7 +89,7 @@ pub enum VerifyError {
 /// removes it.
 ///
 /// A folder that this calls sound is one that a broker starts on, with every body that a job
-/// needs. Damage to bytes that nothing needs any more is not damage. Blocking, and as large in
+/// needs and every record that a topic keeps. Damage to bytes that nothing needs any more is not damage. Blocking, and as large in
 /// memory as a broker on this folder.
 ///
 /// # Errors
@@ -228,8 +234,8 @@ pub(crate) fn state_of(
     found.what = match checkpoint.lsn {
         0 => "no checkpoint yet".to_owned(),
         lsn => format!(
-            "checkpoint at {lsn}: {} pages, {} blocks",
-            checkpoint.pages, checkpoint.blocks
+            "checkpoint at {lsn}: {} pages, {} blocks, {} record blocks",
+            checkpoint.pages, checkpoint.blocks, checkpoint.record_blocks
         ),
     };
     if let Some((recovered, log)) = journal {

@@ -28,6 +28,10 @@ pub struct Report {
     pub jobs: u64,
     /// Jobs by queue and state; empty when the state could not be brought together.
     pub queues: Vec<QueueReport>,
+    /// Records that topics keep.
+    pub records: u64,
+    /// What topics keep; empty when the state could not be brought together.
+    pub topics: Vec<TopicReport>,
 }
 
 /// What was checked.
@@ -102,6 +106,24 @@ pub struct QueueReport {
     pub dead: u64,
 }
 
+/// The records of one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TopicReport {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub topic: String,
+    /// How many partitions it has.
+    pub partitions: u32,
+    /// Records that are kept.
+    pub records: u64,
+    /// Bytes that are kept, with what stands around them.
+    pub bytes: u64,
+    /// Groups with a position.
+    pub groups: u64,
+}
+
 impl Report {
     pub(crate) fn new(path: PathBuf, kind: ReportKind) -> Self {
         Self {
@@ -115,6 +137,8 @@ impl Report {
             last_lsn: 0,
             jobs: 0,
             queues: Vec::new(),
+            records: 0,
+            topics: Vec::new(),
         }
     }
 

@@ -1,4 +1,5 @@
 //! The checkpoint in a store: its directory, every page, every block, and how they fit each other.
+//! Record blocks are in `records.rs`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub(super) struct Checkpoint {
     pub(super) lsn: u64,
     pub(super) pages: usize,
     pub(super) blocks: usize,
+    pub(super) record_blocks: usize,
     pub(super) bodies: BodyLengths,
 }
 
@@ -47,6 +49,7 @@ pub(super) fn check(
             lsn: 0,
             pages: 0,
             blocks: 0,
+            record_blocks: 0,
             bodies: BodyLengths::default(),
         }));
     };
@@ -58,6 +61,7 @@ pub(super) fn check(
     let jobs = look.pages(&reader, &snapshot.pages)?;
     let parts = ledger.parts();
     let bodies = look.blocks(&reader, &snapshot, &jobs, &parts)?;
+    look.records(&reader, &snapshot.records, &ledger)?;
     if look.report.is_damaged() {
         return Ok(None);
     }
@@ -67,18 +71,23 @@ pub(super) fn check(
         lsn: snapshot.lsn,
         pages: snapshot.pages.len(),
         blocks: snapshot.blocks.len(),
+        record_blocks: snapshot.records.len(),
         bodies,
     }))
 }
 
-struct Look<'a> {
+/// One look at a checkpoint: where it is, and what is found.
+pub(super) struct Look<'a> {
     file: &'a Path,
     report: &'a mut Report,
 }
 
 impl Look<'_> {
     /// The value, or `None` and a line in the report.
-    fn at<T, E: Into<Failure>>(&mut self, found: Result<T, E>) -> Result<Option<T>, VerifyError> {
+    pub(super) fn at<T, E: Into<Failure>>(
+        &mut self,
+        found: Result<T, E>,
+    ) -> Result<Option<T>, VerifyError> {
         let failure = match found {
             Ok(value) => return Ok(Some(value)),
             Err(error) => error.into(),
@@ -94,7 +103,7 @@ impl Look<'_> {
         Ok(None)
     }
 
-    fn wrong(&mut self, what: String) {
+    pub(super) fn wrong(&mut self, what: String) {
         self.report.problem(self.file.to_owned(), what);
     }
 

@@ -1,5 +1,7 @@
 //! Checkpoint and journal together: that they fit, that the journal can be replayed onto the
-//! checkpoint, and that every job and every part of a large body has its bytes.
+//! checkpoint, and that every job and every part of a large body has its bytes. A record that does
+//! not follow on the one before it in its partition cannot be replayed, so what the journal holds of
+//! a topic goes on where the checkpoint ends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -8,7 +10,7 @@ use std::sync::Arc;
 use verteilt_core::JobId;
 
 use super::state::{BodyLengths, Checkpoint, whole_length};
-use super::{Proven, QueueReport, Report, VerifyError, newer};
+use super::{Proven, QueueReport, Report, TopicReport, VerifyError, newer};
 use crate::config::BrokerConfig;
 use crate::engine::{Engine, Found, Loaded, Source, read};
 use crate::error::StartError;
@@ -50,6 +52,8 @@ pub(super) fn check(
     report.last_lsn = shard.lsn();
     report.jobs = shard.jobs_len() as u64;
     report.queues = shard.all_stats().into_iter().map(queue).collect();
+    report.topics = shard.all_topics().into_iter().map(topic).collect();
+    report.records = report.topics.iter().map(|topic| topic.records).sum();
 
     let mut places = Places {
         engine: &loaded.engine,
@@ -120,6 +124,17 @@ fn queue((namespace, stats): (String, verteilt_core::QueueStats)) -> QueueReport
         leased: stats.leased,
         failed: stats.failed,
         dead: stats.dead,
+    }
+}
+
+fn topic((namespace, stats): (String, verteilt_core::TopicStats)) -> TopicReport {
+    TopicReport {
+        namespace,
+        topic: stats.topic,
+        partitions: stats.partitions,
+        records: stats.records,
+        bytes: stats.bytes,
+        groups: stats.groups,
     }
 }
 

@@ -17,7 +17,7 @@ use crate::job::body;
 use crate::peer::{Peer, push_of};
 
 /// The bytes of a backup, and what the broker says of them.
-fn take(peer: &mut Peer) -> (Vec<u8>, wire::BackupDone) {
+pub(crate) fn take(peer: &mut Peer) -> (Vec<u8>, wire::BackupDone) {
     let correlation = peer.send(FrameType::Backup, &wire::Backup {}, b"");
     let mut bytes = Vec::new();
     loop {
@@ -29,7 +29,7 @@ fn take(peer: &mut Peer) -> (Vec<u8>, wire::BackupDone) {
     }
 }
 
-fn piece(frame: &Frame, bytes: &mut Vec<u8>) -> Option<wire::BackupDone> {
+pub(crate) fn piece(frame: &Frame, bytes: &mut Vec<u8>) -> Option<wire::BackupDone> {
     match frame.kind() {
         Some(FrameType::BackupData) => {
             let data: wire::BackupData = frame.message().unwrap();
@@ -43,14 +43,14 @@ fn piece(frame: &Frame, bytes: &mut Vec<u8>) -> Option<wire::BackupDone> {
 }
 
 /// A place for backups and what becomes of them.
-struct Shelf(TempDir);
+pub(crate) struct Shelf(TempDir);
 
 impl Shelf {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn put(&self, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn put(&self, bytes: &[u8]) -> PathBuf {
         let path = self.0.path().join("backup");
         fs::write(&path, bytes).unwrap();
         path
@@ -61,13 +61,14 @@ impl Shelf {
     }
 
     /// Restores and lets the house move in.
-    fn restore(&self, bytes: &[u8], house: &mut House) -> Peer {
+    pub(crate) fn restore(&self, bytes: &[u8], house: &mut House) -> Peer {
         let restored = restore(&self.put(bytes), &self.data()).unwrap();
         assert_eq!(restored.bytes, bytes.len() as u64);
         let scratch = tempfile::tempdir().unwrap();
         let report = verify(&self.data(), scratch.path()).unwrap();
         assert_eq!(report.verdict, Verdict::Sound, "{:#?}", report.problems);
         assert_eq!(report.jobs, restored.jobs);
+        assert_eq!(report.records, restored.records);
         house.config.data = self.data();
         house.go_on();
         house.peer()
@@ -193,7 +194,7 @@ struct Deeds {
 }
 
 /// Sets the flag at the end, whatever the end is, so that nobody works on behind a failed test.
-struct StopAtEnd<'a>(&'a AtomicBool);
+pub(crate) struct StopAtEnd<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use verteilt_broker::{Report, ReportKind, Verdict, VerifyError, verify};
+use verteilt_protocol::wire::topic_subscribe::Start;
 use verteilt_protocol::{FrameType, wire};
 
 use crate::house::House;
 use crate::job::{Dice, body};
 use crate::peer::Peer;
+use crate::topic_peer::{Record, read_of};
 
 fn check(path: &Path) -> Result<Report, VerifyError> {
     let scratch = tempfile::tempdir().unwrap();
@@ -38,8 +40,8 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// A folder with a bit of everything: a checkpoint over jobs in every state, a trimmed journal, and
-/// more in the journal behind the checkpoint.
+/// A folder with a bit of everything: a checkpoint over jobs in every state and over records, a
+/// trimmed journal, and more in the journal behind the checkpoint.
 fn lived_in() -> House {
     let mut house = House::start();
     let mut peer = house.peer();
@@ -64,17 +66,32 @@ fn lived_in() -> House {
     let job = peer.reserve("dead", 1, 0).remove(0);
     let nack = peer.settle(FrameType::Nack, &job);
     peer.answer(nack);
+    peer.create("log", 2);
+    for at in 0..40 {
+        peer.publish("log", at % 2, &[&body(at.into(), 20_000), b"small"]);
+    }
     peer.checkpoint();
     for round in 100..120 {
         peer.wait_for_credit();
         peer.push("b", &body(round, 30_000));
     }
+    peer.publish("log", 1, &[b"behind", b"it"]);
+    peer.read_topic(&member());
+    peer.take_records(82);
+    peer.consumed(3, 0, 11, true);
     for job in peer.take_reserved("c", 20) {
         peer.ack(&job);
     }
     peer.reserve("b", 3, 0);
     house.stop(Duration::ZERO).unwrap();
     house
+}
+
+fn member() -> wire::TopicSubscribe {
+    wire::TopicSubscribe {
+        group: "g".to_owned(),
+        ..read_of(3, "log", Start::Earliest(true))
+    }
 }
 
 fn delayed() -> wire::JobOptions {
@@ -84,13 +101,21 @@ fn delayed() -> wire::JobOptions {
     }
 }
 
-/// What clients can get out of a folder: counts and bodies of every queue.
-type Content = BTreeMap<String, (wire::QueueStats, Vec<(u64, Vec<u8>)>)>;
+/// Counts and bodies of every queue.
+type Queues = BTreeMap<String, (wire::QueueStats, Vec<(u64, Vec<u8>)>)>;
+
+/// What clients can get out of a folder.
+#[derive(PartialEq)]
+struct Content {
+    queues: Queues,
+    records: Vec<Record>,
+    positions: Vec<u64>,
+}
 
 fn content(house: &mut House) -> Content {
     house.go_on();
     let mut peer: Peer = house.peer();
-    let mut content = Content::new();
+    let mut queues = Queues::new();
     for queue in ["a", "b", "c", "later", "dead"] {
         let mut stats = peer.stats(queue);
         // Whether the grace of the leases is over is a matter of time.
@@ -99,10 +124,18 @@ fn content(house: &mut House) -> Content {
         let jobs = peer.take_reserved(queue, count);
         let mut bodies: Vec<_> = jobs.into_iter().map(|job| (job.id, job.body)).collect();
         bodies.sort();
-        content.insert(queue.to_owned(), (stats, bodies));
+        queues.insert(queue.to_owned(), (stats, bodies));
     }
+    let positions = peer.group_stats("log")[0].offsets.clone();
+    peer.read_topic(&read_of(1, "log", Start::Earliest(true)));
+    let mut records = peer.take_records(82);
+    records.sort_by_key(|record| (record.partition, record.offset));
     house.drop_broker();
-    content
+    Content {
+        queues,
+        records,
+        positions,
+    }
 }
 
 #[test]
@@ -122,6 +155,9 @@ fn a_sound_folder_is_called_sound_and_left_as_it_is() {
     assert_eq!((b.ready, b.leased), (217, 3));
     assert_eq!((dead.dead, of("later").unwrap().scheduled), (1, 1));
     assert_eq!(report.jobs, 150 + 220 + 180 + 2);
+    assert_eq!((report.records, report.topics.len()), (82, 1));
+    let log = &report.topics[0];
+    assert_eq!((&log.topic[..], log.partitions, log.groups), ("log", 2, 1));
 }
 
 #[test]
@@ -237,6 +273,41 @@ fn end_of_batches(bytes: &[u8]) -> usize {
         at += (72 + payload as usize).next_multiple_of(512);
     }
     at
+}
+
+/// The bytes of one record are changed on the disk, in the store and nowhere else.
+#[test]
+fn a_damaged_record_block_is_found() {
+    let mut house = House::start();
+    let mut peer = house.peer();
+    peer.create("log", 2);
+    let value = body(77, 30_000);
+    for partition in [0, 1] {
+        peer.publish("log", partition, &[b"before", &value, b"after"]);
+    }
+    // So much that the journal is trimmed, and the store alone has them.
+    for at in 0..300 {
+        peer.publish("log", at % 2, &[&body(at.into(), 30_000)]);
+    }
+    peer.checkpoint();
+    house.stop(Duration::ZERO).unwrap();
+    assert_eq!(sound(house.data()).records, 306);
+    let mut hits = 0;
+    for (path, mut bytes) in files(&house.data().join("store")) {
+        let marker = &value[15_000..15_040];
+        let found: Vec<usize> = (0..bytes.len().saturating_sub(marker.len()))
+            .filter(|at| &bytes[*at..*at + marker.len()] == marker)
+            .collect();
+        found.iter().for_each(|at| bytes[*at] ^= 1);
+        hits += found.len();
+        fs::write(path, bytes).unwrap();
+    }
+    assert!(hits >= 2, "the records lie in the store as they are");
+    let report = check(house.data()).unwrap();
+    assert_eq!(report.verdict, Verdict::Damaged);
+    let problems = &report.problems;
+    let is_of_store = |problem: &verteilt_broker::Problem| problem.file == Path::new("store");
+    assert!(problems.iter().any(is_of_store), "{problems:#?}");
 }
 
 /// One way to spoil a file.

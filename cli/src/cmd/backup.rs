@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use verteilt_broker::verify;
+use verteilt_broker::{Report, verify};
 use verteilt_client::{Backup as Incoming, BackupSummary};
 
 use crate::cmd::verify::cannot;
@@ -27,7 +27,7 @@ pub(crate) struct Backup {
     file: PathBuf,
     #[command(flatten)]
     broker: BrokerAddress,
-    /// Print {"file": F, "lsn": N, "bytes": N, "jobs": N}
+    /// Print {"file": F, "lsn": N, "bytes": N, "jobs": N, "records": N}
     #[arg(long)]
     json: bool,
 }
@@ -38,6 +38,7 @@ struct Done<'a> {
     lsn: u64,
     bytes: u64,
     jobs: u64,
+    records: u64,
 }
 
 impl Backup {
@@ -52,7 +53,8 @@ impl Backup {
             taken = self.take(&partial) => taken?,
             () = signals.gently.cancelled() => return Ok(signals.exit()),
         };
-        let (BackupSummary { lsn, bytes, .. }, jobs) = taken;
+        let (BackupSummary { lsn, bytes, .. }, report) = taken;
+        let (jobs, records) = (report.jobs, report.records);
         partial.finish(&self.file)?;
         let file = &self.file;
         if self.json {
@@ -61,10 +63,11 @@ impl Backup {
                 lsn,
                 bytes,
                 jobs,
+                records,
             })?;
         } else {
             output::line(&format!(
-                "{}: {jobs} jobs at log sequence number {lsn}, {bytes} bytes",
+                "{}: {jobs} jobs and {records} records at log sequence number {lsn}, {bytes} bytes",
                 file.display()
             ))?;
         }
@@ -72,7 +75,7 @@ impl Backup {
     }
 
     /// Brings all of it to the disk and proves it.
-    async fn take(&self, partial: &Partial) -> Result<(BackupSummary, u64), Failure> {
+    async fn take(&self, partial: &Partial) -> Result<(BackupSummary, Report), Failure> {
         let url = self.broker.url();
         let explain = |error| connect::explain(url, &error);
         let mut incoming = Incoming::begin(url).await.map_err(explain)?;
@@ -96,7 +99,7 @@ impl Backup {
         }
         let summary = incoming.summary();
         let summary = summary.ok_or_else(|| Failure::work("the backup did not end"))?;
-        Ok((summary, report.jobs))
+        Ok((summary, report))
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Restore {
     backup: PathBuf,
     /// The new data folder; it must not exist or must be empty
     data: PathBuf,
-    /// Print {"lsn": N, "bytes": N, "jobs": N}
+    /// Print {"lsn": N, "bytes": N, "jobs": N, "records": N}
     #[arg(long)]
     json: bool,
 }
@@ -30,6 +30,7 @@ struct Done {
     lsn: u64,
     bytes: u64,
     jobs: u64,
+    records: u64,
 }
 
 impl Restore {
@@ -49,15 +50,16 @@ impl Restore {
             lsn: restored.backup_lsn,
             bytes: restored.bytes,
             jobs: restored.jobs,
+            records: restored.records,
         };
         if self.json {
             output::json(&done)?;
         } else {
             let data = self.data.display();
             output::line(&format!(
-                "{data}: {} jobs as of log sequence number {}; start it with `verteilt serve \
+                "{data}: {} jobs and {} records as of log sequence number {}; start it with `verteilt serve \
                  --data {data}`",
-                done.jobs, done.lsn
+                done.jobs, done.records, done.lsn
             ))?;
         }
         Ok(Exit::Done)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tempfile::TempDir;
-use verteilt_broker::{Problem, QueueReport, Report, Verdict, VerifyError, verify};
+use verteilt_broker::{Problem, QueueReport, Report, TopicReport, Verdict, VerifyError, verify};
 
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -13,7 +13,8 @@ use crate::signals::StopSignals;
 /// Check every file of a data folder, and change nothing in it
 ///
 /// Reads and proves everything: the journal batch by batch, the store page by page and block by
-/// block, that both fit together, and that every job has its body. The broker must be stopped.
+/// block, that both fit together, that every job has its body and that topics have every record
+/// they keep. The broker must be stopped.
 /// Exit code 0: sound, also with a torn last write, which is normal after a crash. 1: damaged.
 /// 2: it could not be checked.
 ///
@@ -93,16 +94,19 @@ fn tell(report: &Report) -> Result<(), Failure> {
         let rows: Vec<_> = report.queues.iter().map(row).collect();
         output::table(heading, &rows)?;
     }
+    if !report.topics.is_empty() {
+        output::line("")?;
+        let heading = ["topic", "partitions", "records", "bytes", "groups"];
+        let rows: Vec<_> = report.topics.iter().map(topic_row).collect();
+        output::table(heading, &rows)?;
+    }
     output::line("")?;
     report.problems.iter().try_for_each(tell_problem)?;
     output::line(&verdict(report))
 }
 
 fn row(queue: &QueueReport) -> [String; 6] {
-    let name = match queue.namespace.as_str() {
-        verteilt_protocol::limits::NAMESPACE_DEFAULT => queue.queue.clone(),
-        namespace => format!("{namespace}/{}", queue.queue),
-    };
+    let name = named(&queue.namespace, &queue.queue);
     let counts = [
         queue.scheduled,
         queue.ready,
@@ -112,6 +116,21 @@ fn row(queue: &QueueReport) -> [String; 6] {
     ];
     let [scheduled, ready, leased, failed, dead] = counts.map(|count| count.to_string());
     [name, scheduled, ready, leased, failed, dead]
+}
+
+fn topic_row(topic: &TopicReport) -> [String; 5] {
+    let name = named(&topic.namespace, &topic.topic);
+    let partitions = topic.partitions.to_string();
+    let [records, bytes, groups] =
+        [topic.records, topic.bytes, topic.groups].map(|count| count.to_string());
+    [name, partitions, records, bytes, groups]
+}
+
+fn named(namespace: &str, name: &str) -> String {
+    match namespace {
+        verteilt_protocol::limits::NAMESPACE_DEFAULT => name.to_owned(),
+        namespace => format!("{namespace}/{name}"),
+    }
 }
 
 fn tell_problem(problem: &Problem) -> Result<(), Failure> {
@@ -127,12 +146,15 @@ fn tell_problem(problem: &Problem) -> Result<(), Failure> {
 
 /// The last line.
 pub(crate) fn verdict(report: &Report) -> String {
-    let (path, jobs, lsn) = (report.path.display(), report.jobs, report.last_lsn);
+    let (path, lsn) = (report.path.display(), report.last_lsn);
+    let (jobs, records) = (report.jobs, report.records);
     match report.verdict {
-        Verdict::Sound => format!("{path}: sound, {jobs} jobs at log sequence number {lsn}"),
+        Verdict::Sound => {
+            format!("{path}: sound, {jobs} jobs and {records} records at log sequence number {lsn}")
+        }
         Verdict::SoundWithTornTail => format!(
-            "{path}: sound, with a torn tail of {} bytes (normal after a crash), {jobs} jobs at \
-             log sequence number {lsn}",
+            "{path}: sound, with a torn tail of {} bytes (normal after a crash), {jobs} jobs and \
+             {records} records at log sequence number {lsn}",
             report.torn_tail_bytes
         ),
         Verdict::Damaged => format!("{path}: damaged, {} problems", report.problems.len()),
