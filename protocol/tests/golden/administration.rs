@@ -1,4 +1,4 @@
-//! QUEUE_STATS to CHECKPOINT_DONE.
+//! QUEUE_STATS to BACKUP_DONE.
 
 use verteilt_protocol::FrameType;
 use verteilt_protocol::wire::{
@@ -32,7 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
         queue: mail(),
         after: String::new(),
     };
-    vec![
+    let queues = vec![
         case("queue_stats", FrameType::QueueStats, 30, one, b""),
         case("queue_stats_all", FrameType::QueueStats, 31, all, b""),
         case(
@@ -70,6 +70,13 @@ pub(crate) fn cases() -> Vec<Case> {
             },
             b"",
         ),
+    ];
+    queues.into_iter().chain(of_the_state()).collect()
+}
+
+/// What asks for all of the state.
+fn of_the_state() -> Vec<Case> {
+    vec![
         case("checkpoint", FrameType::Checkpoint, 37, Checkpoint {}, b""),
         case(
             "checkpoint_done",
