@@ -7,7 +7,8 @@ mod request;
 mod topic;
 
 pub(crate) use answer::{
-    DeliveredJob, FRAME_ROOM_BYTES, checkpoint_done, deliver, goodbye, part, peeked, pushed, simple,
+    DeliveredJob, FRAME_ROOM_BYTES, backup_data, backup_done, checkpoint_done, deliver, goodbye,
+    part, peeked, pushed, refused, simple,
 };
 pub(crate) use records::{assigned, groups, published, records, topics};
 pub(crate) use request::{Bad, Context, Converted, convert, takes_credit};

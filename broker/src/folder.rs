@@ -15,8 +15,10 @@ use std::path::{Path, PathBuf};
 use crate::error::StartError;
 use crate::lock::{FolderLock, LOCK};
 
-const IDENTITY: &str = "verteilt.id";
-const IDENTITY_NEW: &str = "verteilt.id.new";
+pub(crate) const IDENTITY: &str = "verteilt.id";
+pub(crate) const IDENTITY_NEW: &str = "verteilt.id.new";
+pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const STORE: &str = "store";
 const MAGIC: &[u8; 7] = b"VERTEIL";
 const FORMAT: u8 = 2;
 /// As [`FORMAT`], but without the checksum.
@@ -55,11 +57,53 @@ impl Folder {
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
-        self.path.join("journal")
+        self.path.join(JOURNAL)
     }
 
     pub(crate) fn store(&self) -> PathBuf {
-        self.path.join("store")
+        self.path.join(STORE)
+    }
+}
+
+/// A data folder in the making. It has its lock and no identity yet, so that no broker starts on it
+/// before it is finished.
+#[derive(Debug)]
+pub(crate) struct NewFolder {
+    path: PathBuf,
+    _lock: FolderLock,
+}
+
+impl NewFolder {
+    /// Makes it; `path` does not exist or is empty.
+    pub(crate) fn create(path: &Path) -> Result<Self, StartError> {
+        let fail = |what, source| StartError::Folder {
+            path: path.to_owned(),
+            what,
+            source,
+        };
+        make(path).map_err(|error| fail("make the folder", error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: FolderLock::take(path)?,
+        })
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.path.join(JOURNAL)
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path.join(STORE)
+    }
+
+    /// Gives it its identity, durably: from now on it is a data folder.
+    pub(crate) fn finish(self) -> Result<(), StartError> {
+        let made = make_identity(&self.path);
+        made.map(drop).map_err(|source| StartError::Folder {
+            path: self.path.join(IDENTITY),
+            what: "write",
+            source,
+        })
     }
 }
 
@@ -68,7 +112,7 @@ impl Folder {
 const BEFORE_IDENTITY: [&str; 3] = [LOCK, IDENTITY_NEW, "lost+found"];
 
 /// What stands beside the identity once a broker has run.
-const BESIDE_IDENTITY: [&str; 2] = ["journal", "store"];
+const BESIDE_IDENTITY: [&str; 2] = [JOURNAL, STORE];
 
 /// Makes the folder and its parents. They last: an acknowledgement is worth nothing when a power cut
 /// takes the folder away.
@@ -134,7 +178,8 @@ fn identity(folder: &Path) -> Result<[u8; 16], StartError> {
     }
 }
 
-fn read_identity(path: PathBuf, bytes: &[u8]) -> Result<[u8; 16], StartError> {
+/// What the bytes of the identity in `path` say.
+pub(crate) fn read_identity(path: PathBuf, bytes: &[u8]) -> Result<[u8; 16], StartError> {
     let wrong = |why| {
         Err(StartError::Identity {
             path: path.clone(),

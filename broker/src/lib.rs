@@ -16,6 +16,7 @@
 //! The crate defines the C symbol `sync_file_range` for the whole process, so that sled's flush is a
 //! real fdatasync; build without the feature `honest-sled-sync` where that is not wanted.
 
+mod backup;
 pub mod bare;
 mod broker;
 mod clock;
@@ -34,10 +35,15 @@ mod recovery;
 mod running;
 mod status;
 pub mod store;
+mod verify;
 
+pub use backup::{RestoreError, Restored, restore};
 pub use broker::Broker;
 pub use config::BrokerConfig;
 pub use engine::Failure;
 pub use error::StartError;
 pub use lock::FolderOwner;
 pub use status::{BrokerFailure, Health};
+pub use verify::{
+    FileReport, Problem, QueueReport, Report, ReportKind, TopicReport, Verdict, VerifyError, verify,
+};

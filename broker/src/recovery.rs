@@ -17,7 +17,7 @@ use crate::journal::{FileJournal, Journal, JournalLog, JournalOptions, Recovered
 use crate::store::{BlockReader, Catalog, SledOptions, SledStore, Snapshot, Store};
 
 /// Version 1 runs one shard.
-const SHARD: u16 = 0;
+pub(crate) const SHARD: u16 = 0;
 
 /// What recovery leaves.
 pub(crate) struct Opened {
@@ -60,30 +60,13 @@ pub(crate) fn assemble(
     wall_ms: Millis,
 ) -> Result<Opened, StartError> {
     let began = Instant::now();
-    let (catalog, snapshot) = Catalog::open(store, SHARD).map_err(Failure::from)?;
-    fits_together(snapshot.as_ref(), recovered)?;
-
+    let Loaded {
+        mut engine,
+        catalog,
+        snapshot,
+        ledger,
+    } = load(config, store, journal.log().as_ref(), recovered)?;
     let blocks = catalog.reader();
-    let limits = config.limits();
-    let snapshot = snapshot.unwrap_or(Snapshot {
-        lsn: 0,
-        time_ms: 0,
-        ledger: bytes::Bytes::new(),
-        pages: Vec::new(),
-        blocks: Vec::new(),
-        records: Vec::new(),
-    });
-    let ledger = if snapshot.lsn == 0 {
-        Ledger::new(JobId(1), limits.producer_window)
-    } else {
-        record::ledger(snapshot.ledger.clone(), limits.producer_window).map_err(Failure::from)?
-    };
-    let shard = restore(limits, &snapshot, ledger.clone(), &blocks)?;
-    let bodies = Bodies::new(snapshot.blocks.clone().into(), config.cache_bytes);
-    let records = Records::new(snapshot.records.clone().into(), config.cache_bytes);
-    let mut engine = Engine::new(SHARD, shard, bodies, records);
-    replay(&mut engine, journal.log().as_ref())?;
-
     let journaled_ms = recovered.last_time_ms.max(snapshot.time_ms);
     let clock = Clock::starting_at(wall_ms, journaled_ms, began);
     tracing::info!(
@@ -113,6 +96,53 @@ pub(crate) fn assemble(
         follower,
         blocks,
         clock,
+    })
+}
+
+/// The state that a store and a journal hold together, before anybody is served.
+pub(crate) struct Loaded {
+    pub(crate) engine: Engine,
+    pub(crate) catalog: Catalog,
+    /// The checkpoint that the journal was replayed onto; LSN 0 and empty when there is none.
+    pub(crate) snapshot: Snapshot,
+    /// The ledger of that checkpoint.
+    pub(crate) ledger: Ledger,
+}
+
+/// Brings together what the store and the journal hold; changes neither.
+pub(crate) fn load(
+    config: &BrokerConfig,
+    store: Arc<dyn Store>,
+    log: &dyn JournalLog,
+    recovered: &Recovered,
+) -> Result<Loaded, StartError> {
+    let (catalog, snapshot) = Catalog::open(store, SHARD).map_err(Failure::from)?;
+    fits_together(snapshot.as_ref(), recovered)?;
+
+    let limits = config.limits();
+    let snapshot = snapshot.unwrap_or(Snapshot {
+        lsn: 0,
+        time_ms: 0,
+        ledger: bytes::Bytes::new(),
+        pages: Vec::new(),
+        blocks: Vec::new(),
+        records: Vec::new(),
+    });
+    let ledger = if snapshot.lsn == 0 {
+        Ledger::new(JobId(1), limits.producer_window)
+    } else {
+        record::ledger(snapshot.ledger.clone(), limits.producer_window).map_err(Failure::from)?
+    };
+    let shard = restore(limits, &snapshot, ledger.clone(), &catalog.reader())?;
+    let bodies = Bodies::new(snapshot.blocks.clone().into(), config.cache_bytes);
+    let records = Records::new(snapshot.records.clone().into(), config.cache_bytes);
+    let mut engine = Engine::new(SHARD, shard, bodies, records);
+    replay(&mut engine, log)?;
+    Ok(Loaded {
+        engine,
+        catalog,
+        snapshot,
+        ledger,
     })
 }
 

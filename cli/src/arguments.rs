@@ -2,15 +2,18 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::cmd::backup::Backup;
 use crate::cmd::bench::Bench;
 use crate::cmd::checkpoint::Checkpoint;
 use crate::cmd::completions::Completions;
 use crate::cmd::push::Push;
 use crate::cmd::queue::Queue;
+use crate::cmd::restore::Restore;
 use crate::cmd::serve::Serve;
 use crate::cmd::topic::Topic;
 use crate::cmd::torture::Torture;
 use crate::cmd::up::Up;
+use crate::cmd::verify::Verify;
 use crate::cmd::work::Work;
 use crate::failure::EXITS_HELP;
 
@@ -33,6 +36,9 @@ pub(crate) enum Command {
     Queue(Queue),
     Topic(Topic),
     Checkpoint(Checkpoint),
+    Backup(Backup),
+    Restore(Restore),
+    Verify(Verify),
     Torture(Torture),
     Bench(Bench),
     Completions(Completions),

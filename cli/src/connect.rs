@@ -44,13 +44,16 @@ pub(crate) struct Connection {
 impl BrokerAddress {
     /// Connects; fails at once if there is no broker.
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
+        Connection::open(self.url().to_owned()).await
+    }
+
+    pub(crate) fn url(&self) -> &str {
         // Deployment files write an empty variable for one that is not set.
-        let url = if self.url.is_empty() {
+        if self.url.is_empty() {
             DEFAULT_URL
         } else {
             &self.url
-        };
-        Connection::open(url.to_owned()).await
+        }
     }
 }
 

@@ -52,6 +52,12 @@ pub enum ClientError {
         /// Most bytes of a header block.
         limit: u64,
     },
+    /// A backup ended before all of it had come; what came is of no use.
+    #[error("the backup broke off: {reason}; take another one")]
+    BackupBrokenOff {
+        /// What happened.
+        reason: String,
+    },
     /// No connection to the broker came about.
     #[error("cannot connect to {address}: {source}; check the address and that the broker runs")]
     Connect {
@@ -151,6 +157,7 @@ impl ClientError {
             Self::HeadersTooLarge { .. } => Some(ErrorCode::HeadersTooLarge),
             Self::LeaseLost { .. } => Some(ErrorCode::LeaseLost),
             Self::Address { .. }
+            | Self::BackupBrokenOff { .. }
             | Self::Connect { .. }
             | Self::AlreadySettled { .. }
             | Self::Deadline { .. }
@@ -168,7 +175,10 @@ impl ClientError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Refused { retryable, .. } => *retryable,
-            Self::Connect { .. } | Self::Deadline { .. } | Self::ReconnectGaveUp { .. } => true,
+            Self::BackupBrokenOff { .. }
+            | Self::Connect { .. }
+            | Self::Deadline { .. }
+            | Self::ReconnectGaveUp { .. } => true,
             _ => false,
         }
     }

@@ -43,12 +43,14 @@
 //! | push | its deadline; by default none: it waits as long as the client lives |
 //! | ack, nack, release, touch | the broker's answer; through reconnects, as long as the client lives |
 //! | close | [`ClientBuilder::close_timeout`], 30 s |
+//! | a piece of a backup | two of the broker's heartbeats |
 //! | a lost connection | [`Reconnect::deadline`]; by default none |
 //!
 //! All futures may be dropped; each says what that means under *Cancel safety*. To bound a wait that
 //! has no end of its own, wrap it in [`tokio::time::timeout`].
 
 mod admin;
+mod backup;
 mod batch;
 mod builder;
 mod call;
@@ -78,6 +80,7 @@ mod worker;
 pub use verteilt_protocol::ErrorCode;
 
 pub use crate::admin::{JobState, PeekedJob, QueueStats};
+pub use crate::backup::{Backup, BackupSummary};
 pub use crate::builder::ClientBuilder;
 pub use crate::client::Client;
 pub use crate::consumer::{Consumer, ConsumerOptions, Record, StartAt};

@@ -96,6 +96,9 @@ frame_types! {
     QueuePurged = 0x26, "QUEUE_PURGED", Server, Some("QueuePurged"), "Answers QUEUE_PURGE.";
     Checkpoint = 0x27, "CHECKPOINT", Client, Some("Checkpoint"), "Asks for a checkpoint now.";
     CheckpointDone = 0x28, "CHECKPOINT_DONE", Server, Some("CheckpointDone"), "Answers CHECKPOINT.";
+    Backup = 0x2C, "BACKUP", Client, Some("Backup"), "Asks for a backup.";
+    BackupData = 0x2D, "BACKUP_DATA", Server, Some("BackupData"), "The next bytes of a backup.";
+    BackupDone = 0x2E, "BACKUP_DONE", Server, Some("BackupDone"), "Ends a backup.";
     TopicCreate = 0x30, "TOPIC_CREATE", Client, Some("TopicCreate"), "Creates a topic.";
     Publish = 0x31, "PUBLISH", Client, Some("Publish"), "Records for one topic.";
     Published = 0x32, "PUBLISHED", Server, Some("Published"), "Answers one or more PUBLISH.";

@@ -438,6 +438,25 @@ pub struct CheckpointDone {
     #[prost(uint64, tag = "1")]
     pub lsn: u64,
 }
+/// The state of the broker as of one moment, without stopping it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Backup {}
+/// Payload: the next bytes of the backup, in order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupData {
+    /// How many bytes came before these.
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupDone {
+    /// The backup holds every durable event up to this number, and none after it.
+    #[prost(uint64, tag = "1")]
+    pub lsn: u64,
+    /// Its length.
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TopicCreate {
     #[prost(string, tag = "1")]

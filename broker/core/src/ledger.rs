@@ -3,6 +3,7 @@
 //! [`Ledger::apply`]; they differ only in where their jobs are kept.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::event::{Event, Pushed};
 use crate::id::{JobId, Millis, Offset, PartitionId, ProducerId, QueueId, SessionId};
@@ -96,6 +97,19 @@ impl Ledger {
         Some(self.topics.partition(partition)?.start)
     }
 
+    /// Every partition with the offsets of the records that it keeps.
+    pub fn kept_records(&self) -> impl Iterator<Item = (PartitionId, Range<Offset>)> {
+        let topics = self.topics.topics.iter();
+        topics.flat_map(|(topic, of)| {
+            let id = |number| PartitionId {
+                topic: *topic,
+                number,
+            };
+            let partitions = (0..).zip(&of.partitions);
+            partitions.map(move |(number, it)| (id(number), it.start..it.next))
+        })
+    }
+
     /// Ids of the parts of large bodies that jobs or open uploads still need, in order.
     #[must_use]
     pub fn parts(&self) -> Vec<JobId> {
@@ -109,6 +123,12 @@ impl Ledger {
             .collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// Ids of the parts that the body of this job begins with; none for most jobs.
+    #[must_use]
+    pub fn parts_of(&self, id: JobId) -> &[JobId] {
+        self.large.get(&id).map_or(&[], Vec::as_slice)
     }
 
     /// Parts of large bodies that nobody needs once the event is applied; ask before applying it.

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use verteilt_core::{Delivery, Effect, JobId, JobState, Lsn, PeekedJob, QueueStats};
 use verteilt_protocol::limits::FRAME_BYTES_MAX;
-use verteilt_protocol::{FrameType, encode, encode_empty, encode_with, wire};
+use verteilt_protocol::{ErrorCode, FrameType, encode, encode_empty, encode_with, wire};
 
 use super::code_of;
 use crate::engine::Found;
@@ -184,6 +184,30 @@ pub(crate) fn checkpoint_done(out: &mut BytesMut, correlation: u64, lsn: u64) {
         0,
         correlation,
         &message,
+        &[],
+    );
+}
+
+/// Appends the next bytes of a backup.
+pub(crate) fn backup_data(out: &mut BytesMut, correlation: u64, offset: u64, bytes: &[u8]) {
+    let message = wire::BackupData { offset };
+    encode(out, FrameType::BackupData, 0, correlation, &message, bytes);
+}
+
+/// Appends the end of a backup.
+pub(crate) fn backup_done(out: &mut BytesMut, correlation: u64, lsn: u64, bytes: u64) {
+    let message = wire::BackupDone { lsn, bytes };
+    encode(out, FrameType::BackupDone, 0, correlation, &message, &[]);
+}
+
+/// Appends a refusal that the core knows nothing of.
+pub(crate) fn refused(out: &mut BytesMut, correlation: u64, code: ErrorCode, text: &str) {
+    encode(
+        out,
+        FrameType::Error,
+        0,
+        correlation,
+        &code.error(text),
         &[],
     );
 }

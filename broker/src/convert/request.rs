@@ -39,6 +39,7 @@ pub(crate) struct Bad {
 pub(crate) enum Converted {
     Request(Request),
     Checkpoint,
+    Backup,
     Heartbeat,
     Goodbye,
 }
@@ -78,6 +79,7 @@ pub(crate) fn convert(frame: Frame, context: &Context) -> Result<Converted, Bad>
         FrameType::Heartbeat => return Ok(Converted::Heartbeat),
         FrameType::Goodbye => return Ok(Converted::Goodbye),
         FrameType::Checkpoint => return Ok(Converted::Checkpoint),
+        FrameType::Backup => return Ok(Converted::Backup),
         FrameType::Cancel => Command::Cancel { correlation },
         FrameType::Push => push(&frame, context)?,
         FrameType::PushPart => part(frame)?,

@@ -20,7 +20,7 @@ pub(super) enum Outcome {
 
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LoadError {
+pub(crate) enum LoadError {
     /// It has been moved since the source was looked up; look again.
     #[error("moved by a checkpoint")]
     Moved,
@@ -62,7 +62,7 @@ pub(super) fn load(
     }
 }
 
-pub(super) fn read(
+pub(crate) fn read(
     log: &dyn JournalLog,
     blocks: &BlockReader,
     source: Source,

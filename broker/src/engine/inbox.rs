@@ -85,6 +85,8 @@ pub(crate) enum Inbound {
     Closed(ConnectionId),
     /// Somebody wants a checkpoint.
     Checkpoint(ConnectionId, u64),
+    /// Somebody wants a backup.
+    Backup(ConnectionId, u64),
     /// Stop: no new leases, and leave when the work in flight is done or this many milliseconds
     /// have passed.
     Stop(u64),

@@ -108,6 +108,7 @@ impl Loop {
                 let lsn = self.engine.durable_lsn();
                 self.checkpoint.waiting.push((connection, correlation, lsn));
             }
+            Inbound::Backup(connection, correlation) => self.begin_backup(connection, correlation),
             Inbound::Stop(grace_ms) => {
                 let until = Instant::now() + Duration::from_millis(grace_ms);
                 self.stopping.get_or_insert(until);

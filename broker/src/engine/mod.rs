@@ -4,6 +4,7 @@
 //! | file | what stands there |
 //! |---|---|
 //! | `step.rs` | [`Engine`]: the broker without threads, sockets and clocks; simulations drive this |
+//! | `backup.rs` | a backup on its way out |
 //! | `batch.rs` | the journal batch that is being gathered |
 //! | `bodies.rs` | where each body lies: memory, journal or store |
 //! | `records.rs` | where each record of a topic lies: the same three |
@@ -18,6 +19,7 @@
 //! | `disk_work.rs` | what they do: append to the journal, read bodies |
 //! | `inbox.rs` | what reaches the loop, and the bound on it |
 
+mod backup;
 mod batch;
 mod bodies;
 mod disk_work;
@@ -38,7 +40,8 @@ mod telling;
 mod tests;
 mod workers;
 
-pub(crate) use bodies::{Bodies, Found, Source};
+pub(crate) use bodies::{Bodies, Found, Loaded, Source};
+pub(crate) use disk_work::read;
 pub use failure::Failure;
 pub(crate) use inbox::{EngineHandle, Inbound, Request};
 pub(crate) use reader::RecordFrame;

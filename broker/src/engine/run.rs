@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use verteilt_core::{ConnectionId, Lsn};
 
+use super::backup::BackupState;
 use super::disk_work::{self, JournalTask, LoadError, Outcome};
 use super::failure::Failure;
 use super::inbox::{EngineHandle, Inbound};
@@ -62,6 +63,7 @@ pub(super) struct Loop {
     pub(super) journal: Worker<JournalTask>,
     pub(super) loader: Worker<Vec<super::Source>>,
     pub(super) follower: Worker<FollowerTask>,
+    pub(super) workers: Workers,
     pub(super) peers: FxHashMap<ConnectionId, Peer>,
     pub(super) parcels: Parcels,
     pub(super) audience: Audience,
@@ -76,6 +78,7 @@ pub(super) struct Loop {
     /// The last batch is not sealed yet; since when it is quiet.
     pub(super) unsealed_since: Option<Instant>,
     pub(super) checkpoint: CheckpointState,
+    pub(super) backup: BackupState,
     pub(super) stopping: Option<Instant>,
     pub(super) goodbye: Goodbye,
     pub(super) counted: Instant,
@@ -137,7 +140,7 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
         clock,
         settings,
         welcome,
-        threads,
+        (threads, parts.workers),
         (parts.handle, stop_follower),
     );
     let result = this.turn_until_stopped(&mut inbox, outcomes, reports).await;
@@ -192,7 +195,7 @@ impl Loop {
         clock: Clock,
         settings: Settings,
         welcome: Welcome,
-        (log, journal, loader, follower): Threads,
+        ((log, journal, loader, follower), workers): (Threads, Workers),
         (handle, stop_follower): (EngineHandle, Arc<AtomicBool>),
     ) -> Self {
         let lsn = follower_lsn(&log, &engine);
@@ -206,6 +209,7 @@ impl Loop {
             journal,
             loader,
             follower,
+            workers,
             peers: FxHashMap::default(),
             parcels: Parcels::default(),
             audience: Audience::default(),
@@ -223,6 +227,7 @@ impl Loop {
                 asked: (0, 0),
                 waiting: Vec::new(),
             },
+            backup: BackupState::None,
             stopping: None,
             goodbye: Goodbye::NotYet,
             counted: Instant::now(),
@@ -339,6 +344,7 @@ impl Loop {
         let durable = self.log.durable_lsn(0);
         let due = state.last.elapsed() >= self.settings.checkpoint_interval;
         !state.waiting.is_empty()
+            || self.backup_waits()
             || state.appended_bytes >= self.settings.checkpoint_bytes
             || (due && durable > state.lsn)
     }
@@ -415,9 +421,11 @@ impl Loop {
                             .append(|out| convert::checkpoint_done(out, correlation, lsn));
                     }
                 }
+                self.go_on_with_backup(lsn)?;
                 // Pushes may have been held until now.
                 self.touched.extend(self.peers.keys().copied());
             }
+            FollowerReport::Pinned(pinned) => self.send_backup(pinned),
             FollowerReport::Failed(error) => return Err(error),
         }
         Ok(())
@@ -461,6 +469,7 @@ impl Loop {
     /// Says good-bye, ends the threads; the journal is closed by its own.
     fn close(&mut self, failure: Option<&Failure>) {
         self.say_goodbye(failure);
+        self.backup = BackupState::None;
         self.peers.values().for_each(|peer| peer.outbox.close());
         self.peers.clear();
         self.stop_follower.store(true, Ordering::Relaxed);

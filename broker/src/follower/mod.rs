@@ -29,7 +29,9 @@ use self::records::Records;
 use self::window::Window;
 use crate::engine::Failure;
 use crate::journal::{JournalLog, Place};
-use crate::store::{BlockMeta, BlockReader, Catalog, PageMeta, RecordBlockMeta, StoreError};
+use crate::store::{
+    BlockMeta, BlockReader, Catalog, PageMeta, PinnedCheckpoint, RecordBlockMeta, StoreError,
+};
 
 /// What the follower is asked to do.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(crate) enum FollowerTask {
     Checkpoint,
     /// Nobody looks into the journal up to here any more.
     Trim(Lsn),
+    /// Hand out the newest checkpoint, to be kept as it is while it is read.
+    Pin,
 }
 
 /// What the follower says.
@@ -59,6 +63,8 @@ pub(crate) enum FollowerReport {
         /// Up to here.
         lsn: Lsn,
     },
+    /// The newest checkpoint; `None` when there is none yet.
+    Pinned(Option<PinnedCheckpoint>),
     /// Nothing can be written any more.
     Failed(Failure),
 }
@@ -131,6 +137,7 @@ impl Follower {
                 let trimmed = self.log.trim(self.shard, *lsn).map_err(Failure::from);
                 trimmed.map(|()| FollowerReport::Trimmed { lsn: *lsn })
             }
+            FollowerTask::Pin => Ok(FollowerReport::Pinned(self.catalog.pin())),
         };
         if self.stop.load(Ordering::Relaxed) {
             return None;
@@ -253,11 +260,11 @@ fn bodies_of(event: &Event) -> Option<(JobId, JobId)> {
     }
 }
 
-/// The follower takes the time that nobody else needs.
+/// The thread takes the time that nobody else needs.
 pub(crate) fn step_back() {
     let thread = rustix::thread::gettid();
     if let Err(error) = rustix::process::setpriority_process(Some(thread), 10) {
-        tracing::debug!(%error, "the follower runs at normal priority");
+        tracing::debug!(%error, "the thread runs at normal priority");
     }
 }
 

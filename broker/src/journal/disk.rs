@@ -15,11 +15,22 @@ use super::tests::hook::{DiskHook, DiskOperation};
 /// The disk. In production nothing but the file system; in tests it may carry a hook.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Disk {
+    /// Existing files are opened for reading only, so that a write fails.
+    pub(super) is_read_only: bool,
     #[cfg(test)]
     pub(super) hook: Option<std::sync::Arc<dyn DiskHook>>,
 }
 
 impl Disk {
+    /// The disk as the offline check sees it: nothing that exists can be written.
+    pub(super) fn read_only() -> Self {
+        Self {
+            is_read_only: true,
+            #[cfg(test)]
+            hook: None,
+        }
+    }
+
     /// Creates a file that must not exist yet.
     pub(super) fn create(&self, path: &Path) -> Result<DiskFile, JournalError> {
         #[cfg(test)]
@@ -29,9 +40,11 @@ impl Disk {
         self.open_with(&options, path, "create")
     }
 
-    /// Opens an existing file for reading and writing.
+    /// Opens an existing file for reading and, unless the disk is read-only, writing.
     pub(super) fn open(&self, path: &Path) -> Result<DiskFile, JournalError> {
-        self.open_with(OpenOptions::new().read(true).write(true), path, "open")
+        let mut options = OpenOptions::new();
+        options.read(true).write(!self.is_read_only);
+        self.open_with(&options, path, "open")
     }
 
     /// Opens an existing file for writes that pass by the page cache; `None` where that is not to

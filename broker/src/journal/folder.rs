@@ -30,13 +30,15 @@ pub(super) struct Opened {
     pub(super) summary: Recovered,
 }
 
+/// What files there are.
 #[derive(Debug, Default)]
-struct Listing {
-    numbers: Vec<u64>,
-    spares: Vec<PathBuf>,
-    unfinished: Vec<PathBuf>,
-    has_identity: bool,
-    has_watermark: bool,
+pub(super) struct Listing {
+    pub(super) numbers: Vec<u64>,
+    pub(super) spares: Vec<PathBuf>,
+    pub(super) unfinished: Vec<PathBuf>,
+    pub(super) foreign: Vec<PathBuf>,
+    pub(super) has_identity: bool,
+    pub(super) has_watermark: bool,
 }
 
 pub(super) fn open(
@@ -85,7 +87,7 @@ pub(super) fn open(
     })
 }
 
-fn list(disk: &Disk, folder: &Path) -> Result<Listing, JournalError> {
+pub(super) fn list(disk: &Disk, folder: &Path) -> Result<Listing, JournalError> {
     let mut listing = Listing::default();
     for name in disk.names(folder)? {
         match names::kind(&name) {
@@ -94,7 +96,7 @@ fn list(disk: &Disk, folder: &Path) -> Result<Listing, JournalError> {
             Kind::Unfinished => listing.unfinished.push(folder.join(name)),
             Kind::Identity => listing.has_identity = true,
             Kind::Watermark => listing.has_watermark = true,
-            Kind::Foreign => {}
+            Kind::Foreign => listing.foreign.push(folder.join(name)),
         }
     }
     listing.numbers.sort_unstable();
@@ -138,7 +140,7 @@ fn open_watermark(
     Watermark::create(disk, folder, identity)
 }
 
-fn missing(file: PathBuf) -> JournalError {
+pub(super) fn missing(file: PathBuf) -> JournalError {
     let why = "the file is missing, though other files of the journal are there";
     JournalError::Damaged {
         file,

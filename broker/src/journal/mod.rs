@@ -12,6 +12,7 @@
 //! | `file.rs` | append and seal: one write and one fdatasync a batch |
 //! | `log.rs` | the shared half: read, next, trim |
 //! | `recovery.rs`, `scan.rs` | what an existing folder holds, what is torn, what is damaged |
+//! | `inspect.rs` | the same without changing anything, for the offline check |
 //! | `preparer.rs`, `ready.rs` | the thread that makes and recycles segments ahead of need |
 //! | `folder.rs`, `names.rs` | what the files of a folder are, and tidying up after a crash |
 //! | `header.rs`, `segment.rs`, `identity.rs`, `watermark.rs`, `layout.rs` | the formats |
@@ -24,6 +25,7 @@ mod folder;
 mod header;
 mod identity;
 mod index;
+mod inspect;
 mod latch;
 mod layout;
 mod log;
@@ -47,6 +49,7 @@ use bytes::Bytes;
 
 pub use error::JournalError;
 pub use file::FileJournal;
+pub(crate) use inspect::{InspectedFile, inspect, no_batches};
 pub use memory::MemoryJournal;
 pub use memory_disk::{Crash, MemoryDisk};
 pub use options::JournalOptions;

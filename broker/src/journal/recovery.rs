@@ -12,7 +12,7 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{
     BATCH_BYTES_MAX, JournalError, Recovered,
     header::BatchHeader,
-    index::Index,
+    index::{Index, Range},
     layout::{DATA_OFFSET, write_extent},
     ready::{Live, ShardEnds},
     scan::{Found, Scanner},
@@ -55,6 +55,58 @@ pub(super) fn recover(
     walk.hold_against(maker, watermark)?;
     walk.cut_and_secure()?;
     Ok(walk.finish())
+}
+
+/// What [`survey`] found.
+#[derive(Debug)]
+pub(super) struct Survey {
+    /// Each file in the order of use, missing ones too: what it holds, or what is wrong with it.
+    pub(super) segments: Vec<(u64, Result<Option<Range>, JournalError>)>,
+    /// The journal as a whole; `None` when any segment is damaged.
+    pub(super) whole: Option<Result<Recovery, JournalError>>,
+}
+
+/// As [`recover`], but changes nothing, and goes on behind a damaged segment: what follows is then
+/// checked without what came before it.
+pub(super) fn survey(maker: &SegmentMaker, numbers: &[u64], watermark: Position) -> Survey {
+    let mut walk = Walk::new(maker);
+    let mut segments = Vec::with_capacity(numbers.len());
+    let mut is_whole = true;
+    let mut expected = numbers.first().copied();
+    for &number in numbers {
+        if let Some(missing) = expected.filter(|expected| *expected != number) {
+            segments.push((missing, Err(walk.missing(maker, missing))));
+            is_whole = false;
+            walk = Walk::new(maker);
+        }
+        expected = number.checked_add(1);
+        let held = match maker.open(number).and_then(|file| walk.segment(file)) {
+            Ok(()) => Ok(walk.newest_range()),
+            Err(error) => {
+                is_whole = false;
+                walk = Walk::new(maker);
+                Err(error)
+            }
+        };
+        segments.push((number, held));
+    }
+    let whole = is_whole.then(|| {
+        walk.hold_against(maker, watermark)?;
+        walk.summary.cut_bytes = walk.torn().map(|torn| torn.bytes).sum();
+        Ok(walk.finish())
+    });
+    Survey { segments, whole }
+}
+
+/// What was being written when the broker ended, and nobody was told of.
+#[derive(Debug)]
+struct Torn {
+    segment: Arc<Segment>,
+    offset: u32,
+    /// As far as its own header tells it, else one sector.
+    bytes: u64,
+    /// The most that it can have carried.
+    payload_bytes: u32,
 }
 
 /// Where the batches of a segment end, and what stands there.
@@ -300,29 +352,50 @@ impl Walk {
         })
     }
 
+    /// What stands behind the last whole batch.
+    fn torn(&self) -> impl Iterator<Item = Torn> {
+        let holder = self.last.as_ref().map_or(0, |(holder, _)| *holder);
+        self.segments
+            .iter()
+            .skip(holder)
+            .filter_map(|(live, stop)| {
+                let (bytes, payload_bytes) = match &stop.found {
+                    Found::Nothing => return None,
+                    Found::Torn(header) => {
+                        let header_bytes = super::header::HEADER_BYTES as u64;
+                        let payload_bytes = header.payload_bytes;
+                        (header_bytes + u64::from(payload_bytes), payload_bytes)
+                    }
+                    Found::Batch(_) | Found::Unreadable => {
+                        (super::layout::SECTOR_BYTES.into(), BATCH_BYTES_MAX as u32)
+                    }
+                };
+                Some(Torn {
+                    segment: Arc::clone(&live.segment),
+                    offset: stop.offset,
+                    bytes,
+                    payload_bytes,
+                })
+            })
+    }
+
+    /// The numbers of the lowest shard in the segment that was walked through last.
+    fn newest_range(&self) -> Option<Range> {
+        let (live, _) = self.segments.last()?;
+        let ranges = live.index.ranges().iter();
+        ranges.min_by_key(|range| range.shard).copied()
+    }
+
     /// Cuts what is torn, and writes the last batch once more. That batch may have come from the
     /// page cache only: when its fdatasync failed, the kernel keeps the pages but calls them
     /// clean, and only a new write brings them to the disk.
     fn cut_and_secure(&mut self) -> Result<(), JournalError> {
         self.scanner.forget();
-        let holder = self.last.as_ref().map_or(0, |(holder, _)| *holder);
-        for (live, stop) in self.segments.iter().skip(holder) {
-            let (cut, payload) = match &stop.found {
-                Found::Nothing => continue,
-                Found::Torn(header) => {
-                    let header_bytes = super::header::HEADER_BYTES as u64;
-                    (
-                        header_bytes + u64::from(header.payload_bytes),
-                        header.payload_bytes,
-                    )
-                }
-                Found::Batch(_) | Found::Unreadable => {
-                    (super::layout::SECTOR_BYTES.into(), BATCH_BYTES_MAX as u32)
-                }
-            };
-            self.summary.cut_bytes += cut;
-            zero(&live.segment, stop.offset, payload)?;
-            live.segment.file.sync()?;
+        let torn: Vec<Torn> = self.torn().collect();
+        for torn in torn {
+            self.summary.cut_bytes += torn.bytes;
+            zero(&torn.segment, torn.offset, torn.payload_bytes)?;
+            torn.segment.file.sync()?;
         }
         if let Some((holder, header)) = &self.last {
             let segment = &self.segments[*holder].0.segment;

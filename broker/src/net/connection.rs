@@ -325,6 +325,11 @@ impl Piece {
                         .send(Inbound::Checkpoint(connection, correlation))
                         .await;
                 }
+                Ok(Converted::Backup) => {
+                    gate.engine
+                        .send(Inbound::Backup(connection, correlation))
+                        .await;
+                }
                 Ok(Converted::Heartbeat) => {}
                 Ok(Converted::Goodbye) => return Gathered::End(End::Goodbye),
                 Err(bad) => {

@@ -24,8 +24,9 @@ use bytes::Bytes;
 
 pub use self::catalog::{
     BLOCK_BYTES_MAX, BlockMeta, BlockReader, BlockRoom, Body, Catalog, CheckpointSummary,
-    CheckpointWriter, PAGE_BYTES_MAX, PageMeta, RecordBlockMeta, Snapshot,
+    CheckpointWriter, PAGE_BYTES_MAX, PageMeta, PinnedCheckpoint, RecordBlockMeta, Snapshot,
 };
+pub(crate) use self::catalog::{is_manifest, put_manifest};
 pub use self::error::StoreError;
 pub use self::memory::MemoryStore;
 pub use self::sled::{SledOptions, SledStore};

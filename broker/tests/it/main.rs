@@ -14,12 +14,14 @@
 //! | `folders.rs`, `stopping.rs`, `failures.rs` | refusing to start, and ending |
 //! | `fixtures.rs`, `formats.rs` | folders of earlier builds, and of later ones |
 //! | `furnish.rs`, `inventory.rs`, `killed.rs` | a folder with one of everything; what is in a folder; one as a kill leaves it |
+//! | `verify.rs`, `backups.rs`, `topic_backups.rs` | the offline check; backups and what is made from them |
 //! | `corruption.rs`, `damage.rs`, `verdict.rs` | any file damaged anywhere, and what the broker makes of it |
 
 #![allow(clippy::unwrap_used)] // whatever is not as it should be ends the test
 
 mod administration;
 mod backlog;
+mod backups;
 mod checkpoints;
 mod corruption;
 mod damage;
@@ -47,7 +49,9 @@ mod settles;
 mod slow;
 mod stopping;
 mod subscriptions;
+mod topic_backups;
 mod topic_peer;
 mod topics;
 mod uploads;
 mod verdict;
+mod verify;

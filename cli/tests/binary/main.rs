@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod backup;
 mod braces;
 mod configuration;
 mod drain;
@@ -18,3 +19,4 @@ mod signals;
 mod topic;
 mod torture;
 mod up;
+mod verify;

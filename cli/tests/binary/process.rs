@@ -167,7 +167,15 @@ impl Broker {
 
     /// On a free port, with its data in the folder `data` of this one, where some may be already.
     pub(crate) fn start_in(folder: TempDir, settings: Settings) -> Self {
-        let data = folder.path().join("data");
+        Self::in_folder(folder.path().join("data"), folder, settings)
+    }
+
+    /// On a data folder that is there, on a free port.
+    pub(crate) fn on(data: &Path) -> Self {
+        Self::in_folder(data.to_owned(), tempfile::tempdir().unwrap(), &[])
+    }
+
+    fn in_folder(data: PathBuf, folder: TempDir, settings: Settings) -> Self {
         let (child, url, metrics) = serve(&data, "127.0.0.1:0", settings);
         Self {
             child,

@@ -1,9 +1,10 @@
-//! QUEUE_STATS to CHECKPOINT_DONE.
+//! QUEUE_STATS to BACKUP_DONE.
 
 use verteilt_protocol::FrameType;
 use verteilt_protocol::wire::{
-    Checkpoint, CheckpointDone, JobState, PeekedJob, QueuePause, QueuePeek, QueuePeeked,
-    QueuePurge, QueuePurged, QueueStats, QueueStatsReply, QueueStatsRequest,
+    Backup, BackupData, BackupDone, Checkpoint, CheckpointDone, JobState, PeekedJob, QueuePause,
+    QueuePeek, QueuePeeked, QueuePurge, QueuePurged, QueueStats, QueueStatsReply,
+    QueueStatsRequest,
 };
 
 use crate::case::{Case, case};
@@ -31,7 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
         queue: mail(),
         after: String::new(),
     };
-    vec![
+    let queues = vec![
         case("queue_stats", FrameType::QueueStats, 30, one, b""),
         case("queue_stats_all", FrameType::QueueStats, 31, all, b""),
         case(
@@ -69,12 +70,37 @@ pub(crate) fn cases() -> Vec<Case> {
             },
             b"",
         ),
+    ];
+    queues.into_iter().chain(of_the_state()).collect()
+}
+
+/// What asks for all of the state.
+fn of_the_state() -> Vec<Case> {
+    vec![
         case("checkpoint", FrameType::Checkpoint, 37, Checkpoint {}, b""),
         case(
             "checkpoint_done",
             FrameType::CheckpointDone,
             37,
             CheckpointDone { lsn: 4_711 },
+            b"",
+        ),
+        case("backup", FrameType::Backup, 38, Backup {}, b""),
+        case(
+            "backup_data",
+            FrameType::BackupData,
+            38,
+            BackupData { offset: 262_144 },
+            b"the next bytes",
+        ),
+        case(
+            "backup_done",
+            FrameType::BackupDone,
+            38,
+            BackupDone {
+                lsn: 4_711,
+                bytes: 262_158,
+            },
             b"",
         ),
     ]

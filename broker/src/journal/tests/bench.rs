@@ -82,7 +82,14 @@ impl InFiles {
         &self,
         hook: Arc<dyn DiskHook>,
     ) -> Result<(FileJournal, Recovered), JournalError> {
-        FileJournal::open_on(Disk { hook: Some(hook) }, self.path(), self.options)
+        FileJournal::open_on(
+            Disk {
+                hook: Some(hook),
+                ..Disk::default()
+            },
+            self.path(),
+            self.options,
+        )
     }
 
     pub(super) fn segment(&self, number: u64) -> PathBuf {

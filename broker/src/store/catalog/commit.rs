@@ -1,5 +1,7 @@
 //! The rule of writing, in the order in which it happens.
 
+use std::collections::BTreeMap;
+
 use super::directory::{self, Listing};
 use super::envelope;
 use super::key::{Key, Kind};
@@ -66,7 +68,7 @@ impl CheckpointWriter<'_> {
         let written_bytes = self.written_bytes
             + root.len() as u64
             + (chunk::stored_bytes(directory.len()) + chunk::stored_bytes(ledger.len())) as u64;
-        let freed_values = self.adopt(key, &manifest, &listing)?;
+        let freed_values = self.adopt(key, &manifest)?;
         Ok(CheckpointSummary {
             generation: listing.generation,
             lsn,
@@ -127,34 +129,42 @@ impl CheckpointWriter<'_> {
         }
         Ok(Listing {
             records,
-            freed_records: changes
-                .dropped_records
-                .iter()
-                .map(|(n, bytes)| (*n, *bytes))
-                .collect(),
+            freed_records: self.freed_records(),
             generation: self.catalog.generation + 1,
             pages,
             blocks,
-            freed_pages: changes
-                .dropped_pages
-                .iter()
-                .map(|(n, parts)| (*n, *parts))
-                .collect(),
-            freed_blocks: changes
-                .dropped_blocks
-                .iter()
-                .map(|(n, parts)| (*n, *parts))
-                .collect(),
+            freed_pages: self.freed(Kind::Page, &changes.dropped_pages),
+            freed_blocks: self.freed(Kind::Block, &changes.dropped_blocks),
         })
     }
 
+    /// What this checkpoint drops, and what earlier ones dropped and is still held: whatever is
+    /// not deleted yet when the broker ends is found again by this list only.
+    fn freed(&self, kind: Kind, dropped: &BTreeMap<u64, u16>) -> Vec<(u64, u16)> {
+        let mut freed = dropped.clone();
+        for key in self.catalog.held.iter().filter(|key| key.kind == kind) {
+            let parts = freed.entry(key.number).or_default();
+            let more = u16::try_from(key.part + 1).unwrap_or(u16::MAX);
+            *parts = more.max(*parts);
+        }
+        freed.into_iter().collect()
+    }
+
+    /// As [`Self::freed`]; record blocks are listed with their bytes, which give the parts.
+    fn freed_records(&self) -> Vec<(u64, u32)> {
+        let mut freed = self.changes.dropped_records.clone();
+        let held = self.catalog.held.iter();
+        for key in held.filter(|key| key.kind == Kind::Records) {
+            let bytes = freed.entry(key.number).or_default();
+            let upto = (key.part as usize + 1) * envelope::PAYLOAD_BYTES_MAX;
+            let upto = u32::try_from(upto).unwrap_or(u32::MAX);
+            *bytes = upto.max(*bytes);
+        }
+        freed.into_iter().collect()
+    }
+
     /// Takes the committed checkpoint as the newest one and deletes what it freed.
-    fn adopt(
-        &mut self,
-        key: Key,
-        manifest: &Manifest,
-        listing: &Listing,
-    ) -> Result<u64, StoreError> {
+    fn adopt(&mut self, key: Key, manifest: &Manifest) -> Result<u64, StoreError> {
         let catalog = &mut *self.catalog;
         let changes = &mut self.changes;
         {
@@ -182,7 +192,18 @@ impl CheckpointWriter<'_> {
         catalog.lsn = manifest.lsn;
         let old = std::mem::replace(&mut catalog.roots, roots(key, manifest));
         catalog.garbage.extend(old);
-        catalog.garbage.extend(freed(catalog.shard, listing));
+        for (number, parts) in &changes.dropped_pages {
+            let freed = keys(Kind::Page, catalog.shard, *number, *parts);
+            catalog.garbage.extend(freed);
+        }
+        for (number, parts) in &changes.dropped_blocks {
+            let freed = keys(Kind::Block, catalog.shard, *number, *parts);
+            catalog.garbage.extend(freed);
+        }
+        for (number, bytes) in &changes.dropped_records {
+            let freed = records::keys_of(catalog.shard, *number, *bytes);
+            catalog.garbage.extend(freed);
+        }
         let freed_values = catalog.garbage.len() as u64;
         catalog.sweep()?;
         Ok(freed_values)
@@ -190,17 +211,24 @@ impl CheckpointWriter<'_> {
 }
 
 impl Catalog {
-    /// Deletes what no manifest names. The next flush makes it last; until then a crash may bring
-    /// it back, and the next start finds it again.
+    /// Deletes what no manifest names, but for what somebody reads. The next flush makes it last;
+    /// until then a crash may bring it back, and the next start finds it again.
     pub(super) fn sweep(&mut self) -> Result<(), StoreError> {
         if self.failed {
             let reason = "an earlier checkpoint failed half way".into();
             return Err(StoreError::Failed { reason });
         }
-        for key in &self.garbage {
-            self.store.delete(&key.encode())?;
+        self.pins.retain(|pin| pin.strong_count() > 0);
+        if self.pins.is_empty() {
+            self.garbage.append(&mut self.held);
         }
-        self.garbage.clear();
+        for key in std::mem::take(&mut self.garbage) {
+            if self.is_pinned(key) {
+                self.held.push(key);
+            } else {
+                self.store.delete(&key.encode())?;
+            }
+        }
         Ok(())
     }
 }

@@ -28,6 +28,7 @@
 //! | `open.rs` | finding the newest checkpoint, and what nobody names |
 //! | `writer.rs`, `commit.rs` | a checkpoint in the making, and the rule of writing |
 //! | `records.rs` | adding and dropping record blocks |
+//! | `pinned.rs` | a checkpoint that stays while others follow, for backups |
 //! | `reader.rs` | blocks and pages for whoever looks one up |
 
 mod block;
@@ -38,6 +39,7 @@ mod envelope;
 mod key;
 mod manifest;
 mod open;
+mod pinned;
 mod reader;
 mod records;
 mod snapshot;
@@ -48,6 +50,8 @@ mod writer;
 
 pub use self::block::BlockRoom;
 pub use self::open::Catalog;
+pub use self::pinned::PinnedCheckpoint;
+pub(crate) use self::pinned::{is_manifest, put_manifest};
 pub use self::reader::BlockReader;
 pub use self::snapshot::{BlockMeta, Body, CheckpointSummary, PageMeta, RecordBlockMeta, Snapshot};
 pub use self::writer::CheckpointWriter;

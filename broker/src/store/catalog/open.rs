@@ -20,7 +20,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 
@@ -29,6 +29,7 @@ use super::directory::{self, Directory, Listing};
 use super::envelope::{self, damaged};
 use super::key::{Key, Kind, prefix};
 use super::manifest::Manifest;
+use super::pinned::Held;
 use super::reader::BlockReader;
 use super::snapshot::Snapshot;
 use super::writer::CheckpointWriter;
@@ -47,6 +48,9 @@ pub struct Catalog {
     pub(super) roots: Vec<Key>,
     /// Values that no manifest names: deleted before the next flush.
     pub(super) garbage: Vec<Key>,
+    /// Checkpoints that somebody reads, and what is not deleted until nobody does.
+    pub(super) pins: Vec<Weak<Held>>,
+    pub(super) held: Vec<Key>,
     /// A commit failed half way, so the newest checkpoint on the disk is not known any more.
     pub(super) failed: bool,
 }
@@ -67,6 +71,8 @@ impl Catalog {
             directory: Arc::default(),
             roots: Vec::new(),
             garbage: Vec::new(),
+            pins: Vec::new(),
+            held: Vec::new(),
             failed: false,
         };
         let mut roots = catalog.keys(Kind::Manifest, 0)?;

@@ -3,5 +3,6 @@
 mod crash;
 mod damage;
 mod format;
+mod pinned;
 mod rules;
 mod world;

@@ -17,6 +17,8 @@ pub(super) struct World {
     pub(super) blocks: BTreeMap<u64, (u16, u32, Vec<Body>)>,
     /// By number.
     pub(super) pages: BTreeMap<u64, Vec<u8>>,
+    /// By number.
+    pub(super) records: BTreeMap<u64, Vec<u8>>,
 }
 
 impl World {
@@ -54,6 +56,10 @@ impl World {
             let page = reader.read_page(meta.number)?.to_vec();
             assert!(world.pages.insert(meta.number, page).is_none());
         }
+        for meta in &snapshot.records {
+            let records = reader.read_records(meta.number, meta.bytes)?.to_vec();
+            assert!(world.records.insert(meta.number, records).is_none());
+        }
         Ok(world)
     }
 
@@ -69,6 +75,7 @@ impl World {
         let pages = self
             .pages
             .values()
+            .chain(self.records.values())
             .map(|page| page.len().div_ceil(PAYLOAD_BYTES_MAX));
         2 + ledger + blocks + pages.sum::<usize>()
     }
