@@ -124,6 +124,13 @@ impl Report {
         }
     }
 
+    /// The median of a metric, if there is one.
+    #[must_use]
+    pub fn median(&self, name: &str) -> Option<f64> {
+        let metric = self.metrics.iter().find(|metric| metric.name == name)?;
+        Some(metric.median())
+    }
+
     /// Says that something could not be measured, and why.
     pub fn unproven(&mut self, what: &str, reason: &anyhow::Error) {
         eprintln!("  {what} is UNPROVEN: {reason:#}");
@@ -132,8 +139,7 @@ impl Report {
 
     /// Holds a ratio against its bound.
     pub fn demand(&mut self, text: &str, ratio: &str, holds: impl FnOnce(f64) -> bool) {
-        let metric = self.metrics.iter().find(|metric| metric.name == ratio);
-        let measured = metric.map(Metric::median);
+        let measured = self.median(ratio);
         self.demands.push(Demand {
             text: text.to_owned(),
             measured,
@@ -183,7 +189,8 @@ impl Report {
 }
 
 /// Three digits that matter, or all of a larger number.
-fn shown(value: f64) -> String {
+#[must_use]
+pub fn shown(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 => format!("{value:.0}"),
         middle if middle >= 10.0 => format!("{value:.1}"),

@@ -2,6 +2,7 @@
 //! and ack, the latency of one push; every acknowledgement after its sync, every part ended by a kill
 //! whose restart must find what was acknowledged.
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,16 @@ use verteilt_benches::peers::{
 };
 use verteilt_benches::process::processor_time;
 use verteilt_benches::program::{Common, Stage};
-use verteilt_benches::report::Report;
+use verteilt_benches::report::{Report, shown};
 use verteilt_benches::scratch::settle;
 use verteilt_benches::{CONNECTIONS, WINDOW, body, frames};
+
+/// What is compared, and its unit.
+const COMPARED: [(&str, &str); 3] = [
+    ("push", "jobs/s"),
+    ("reserve+ack", "jobs/s"),
+    ("push to delivery, median", "us"),
+];
 
 /// Awaited pushes whose syncs are counted before anything is measured.
 const SYNC_PUSHES: u64 = 200;
@@ -97,7 +105,32 @@ async fn run(arguments: &Arguments, stage: &Stage) -> Result<()> {
         }
     }
     contest.demands();
-    arguments.common.show(&contest.report)
+    arguments.common.show(&contest.report)?;
+    println!("{}", comparison(&contest.report));
+    Ok(())
+}
+
+/// The medians side by side; behind each of another's the median of the rounds' ratios to ours.
+fn comparison(report: &Report) -> String {
+    let mut out = String::from("| |");
+    for (what, unit) in COMPARED {
+        // Writing to a string does not fail.
+        let _ = write!(out, " {what}, {unit} | Verteilt to it |");
+    }
+    out.push_str("\n|---|---|---|---|---|---|---|\n");
+    let names = [Verteilt::NAME, Redis::NAME, Beanstalkd::NAME];
+    for name in names.into_iter().chain([RabbitMq::NAME, Nats::NAME]) {
+        let _ = write!(out, "| {name} |");
+        for (what, _) in COMPARED {
+            let median = |metric: String| report.median(&metric).map(shown);
+            let none = || "unproven".to_owned();
+            let figure = median(format!("{what}: {name}")).unwrap_or_else(none);
+            let ratio = median(format!("{what}: Verteilt to {name}")).unwrap_or_default();
+            let _ = write!(out, " {figure} | {ratio} |");
+        }
+        out.push('\n');
+    }
+    out
 }
 
 struct Contest<'a> {
@@ -185,14 +218,11 @@ impl Contest<'_> {
             }
         };
         let ratios = [
-            ("push", ours.pushes_a_second / theirs.pushes_a_second),
-            ("reserve+ack", ours.acks_a_second / theirs.acks_a_second),
-            (
-                "push to delivery, median",
-                ours.delivery.as_secs_f64() / theirs.delivery.as_secs_f64(),
-            ),
+            ours.pushes_a_second / theirs.pushes_a_second,
+            ours.acks_a_second / theirs.acks_a_second,
+            ours.delivery.as_secs_f64() / theirs.delivery.as_secs_f64(),
         ];
-        for (what, ratio) in ratios {
+        for ((what, _), ratio) in COMPARED.iter().zip(ratios) {
             let name = format!("{what}: Verteilt to {}", P::NAME);
             self.report.add(&name, "x", ratio);
         }

@@ -36,7 +36,7 @@ struct Cycle {
     drained: CancellationToken,
     push: Arc<Timer>,
     delivery: Arc<Timer>,
-    cycle: Arc<Timer>,
+    ack: Arc<Timer>,
 }
 
 pub(super) async fn start(running: &Arc<Running>) -> Result<(Instant, Tasks)> {
@@ -47,7 +47,7 @@ pub(super) async fn start(running: &Arc<Running>) -> Result<(Instant, Tasks)> {
     for client in consumers {
         subscriptions.push(client.subscribe(&plan.queue, credit).await?);
     }
-    let (push, delivery, cycle) = (
+    let (push, delivery, ack) = (
         running.timer("push"),
         running.timer("delivery"),
         running.timer("ack"),
@@ -65,7 +65,7 @@ pub(super) async fn start(running: &Arc<Running>) -> Result<(Instant, Tasks)> {
         drained: CancellationToken::new(),
         push,
         delivery,
-        cycle,
+        ack,
     });
     let mut tasks = Tasks::new();
     for subscription in subscriptions {
@@ -110,7 +110,7 @@ impl Cycle {
     }
 
     fn acked(&self, due: Instant) {
-        self.cycle.record(due, 1);
+        self.ack.record(due, 1);
         self.running.watch.add(1);
         self.room.add_permits(1);
         self.acked.fetch_add(1, Ordering::SeqCst);

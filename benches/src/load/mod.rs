@@ -12,7 +12,8 @@
 //! | `queue.rs` | whether the queue may be used, and leaving it empty |
 //! | `outcome.rs` | [`Outcome`]: the figures |
 //!
-//! Another load is a variant of [`Kind`], a line in `start` and a file with its own `start`.
+//! Another load is a variant of [`Kind`] and a file with a `start`; the compiler names the two places
+//! that have to know it.
 
 mod cycle;
 mod outcome;

@@ -80,7 +80,7 @@ fn any_call_may_fail() {
     let sweep = Sweep {
         numbers: match std::env::var("VERTEILT_FAULTS") {
             Ok(most) => (1..=most.parse().expect("a number")).collect(),
-            Err(_) => vec![1, 2, 5, 14],
+            Err(_) => vec![1, 2, 7, 12],
         },
         used: Ground::used(),
         verdicts: Mutex::default(),
@@ -90,8 +90,12 @@ fn any_call_may_fail() {
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                while let Some((call, files)) = CALLS.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    sweep.run(call, *files);
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((call, files)) = CALLS.get(at / 2) else {
+                        return;
+                    };
+                    sweep.run(call, *files, at % 2 == 1);
                 }
             });
         }
@@ -107,43 +111,48 @@ struct Sweep {
 }
 
 impl Sweep {
-    fn run(&self, call: &'static str, files: Files) {
-        for is_used in [false, true] {
-            let mut unreached = 0;
-            for &from in &self.numbers {
+    /// Every number, on a folder that was used before or on none.
+    fn run(&self, call: &'static str, files: Files, is_used: bool) {
+        let mut unreached = 0;
+        for &from in &self.numbers {
+            let fault = Fault {
                 // Both errors, once and for good, in turns.
-                let error = if from % 2 == 0 { "ENOSPC" } else { "EIO" };
-                let lasts = from / 2 % 2 == 1;
-                let fault = Fault {
-                    call,
-                    error,
-                    from,
-                    lasts,
-                    files,
-                };
-                let ground = if is_used {
-                    self.used.copy()
+                error: if from.is_multiple_of(2) {
+                    "ENOSPC"
                 } else {
-                    Ground::new()
-                };
-                let done = thread::spawn(move || run(&fault, ground, 60 + 2 * from)).join();
-                match done {
-                    Ok(Verdict::Unreached) => unreached += 1,
-                    Ok(_) => unreached = 0,
-                    Err(ref panic) => {
-                        let text = panic.downcast_ref::<String>().map_or("", String::as_str);
-                        let text = format!("{fault}, used before: {is_used}: {text}");
-                        eprintln!("{text}");
-                        self.wrong.lock().unwrap().push(text);
-                    }
-                }
-                if let Ok(verdict) = done {
-                    let key = (call, format!("{files:?}"), verdict);
-                    *self.verdicts.lock().unwrap().entry(key).or_insert(0) += 1;
-                }
-                if unreached >= UNREACHED_MAX {
-                    break;
-                }
+                    "EIO"
+                },
+                lasts: from / 2 % 2 == 1,
+                ..fault(call, files, from)
+            };
+            let is_reached = self.try_one(fault, is_used);
+            unreached = if is_reached { 0 } else { unreached + 1 };
+            if unreached >= UNREACHED_MAX {
+                return;
+            }
+        }
+    }
+
+    fn try_one(&self, fault: Fault, is_used: bool) -> bool {
+        let ground = if is_used {
+            self.used.copy()
+        } else {
+            Ground::new()
+        };
+        let done = thread::spawn(move || run(&fault, ground, 60 + 2 * fault.from)).join();
+        let told = format!("{fault}, used before: {is_used}");
+        match done {
+            Ok(verdict) => {
+                println!("{told}: {verdict:?}");
+                let key = (fault.call, format!("{:?}", fault.files), verdict);
+                *self.verdicts.lock().unwrap().entry(key).or_insert(0) += 1;
+                verdict != Verdict::Unreached
+            }
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map_or("", String::as_str);
+                println!("{told}: {text}");
+                self.wrong.lock().unwrap().push(format!("{told}: {text}"));
+                true
             }
         }
     }
