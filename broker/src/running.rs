@@ -143,7 +143,7 @@ fn run(
     let door = LocalDoor::new(reception, status.clone(), runtime.handle().clone());
     tell(Ok((door, address)));
     let result = runtime.block_on(house.serve(&status));
-    status.end(result.err().map(Arc::new));
+    status.end(result.err());
 }
 
 /// Whatever ends the thread, those who wait for the end hear of it.
@@ -203,21 +203,24 @@ impl House {
         Ok((runtime, house))
     }
 
-    async fn serve(self, status: &Status) -> Result<(), Failure> {
+    async fn serve(self, status: &Status) -> Result<(), BrokerFailure> {
         let (bare, tracker) = (self.bare, self.reception.tracker().clone());
         let cancel = CancellationToken::new();
         if let Some(listener) = self.listener {
             let listener = TcpListener::from_std(listener).map_err(|error| {
                 tracing::error!(%error, "cannot listen");
-                Failure::ThreadGone("listener")
+                Arc::new(Failure::ThreadGone("listener"))
             })?;
             tracker.spawn(listen(listener, self.reception, cancel.clone()));
         }
-        let result = bare.run().await;
-        if let Err(failure) = &result {
-            tracing::error!(%failure, "the broker stops");
+        let result = bare.run().await.map_err(Arc::new);
+        match &result {
+            Ok(()) => status.stopping(),
+            Err(failure) => {
+                tracing::error!(%failure, "the broker stops");
+                status.failing(failure);
+            }
         }
-        status.stopping();
         cancel.cancel();
         tracker.close();
         let patience = async {

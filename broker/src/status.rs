@@ -26,6 +26,8 @@ pub(crate) struct Status(Arc<watch::Sender<State>>);
 enum State {
     Running,
     Stopping,
+    /// It failed, and says so to its clients.
+    Failing(BrokerFailure),
     /// Its owner has let go of it and waits.
     Dropped,
     Ended(Option<BrokerFailure>),
@@ -41,7 +43,7 @@ impl Status {
             State::Running => None,
             State::Stopping | State::Dropped => Some("the broker is stopping".to_owned()),
             State::Ended(None) => Some("the broker has stopped".to_owned()),
-            State::Ended(Some(failure)) => Some(failure.to_string()),
+            State::Failing(failure) | State::Ended(Some(failure)) => Some(failure.to_string()),
         };
         Health {
             ready: reason.is_none(),
@@ -56,6 +58,17 @@ impl Status {
                 *state = State::Stopping;
             }
             running
+        });
+    }
+
+    /// Whoever asks from now on hears why, also while last frames are on their way.
+    pub(crate) fn failing(&self, failure: &BrokerFailure) {
+        self.0.send_if_modified(|state| {
+            let first = matches!(state, State::Running | State::Stopping);
+            if first {
+                *state = State::Failing(Arc::clone(failure));
+            }
+            first
         });
     }
 

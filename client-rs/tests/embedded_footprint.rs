@@ -103,7 +103,8 @@ static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
 fn what_a_broker_changes_in_its_process() {
-    std::panic::set_hook(Box::new(|_| {
+    std::panic::set_hook(Box::new(|info| {
+        eprintln!("{info}");
         PANICS.fetch_add(1, Ordering::Relaxed);
     }));
     let folder = tempfile::tempdir().unwrap();
