@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const THREADS: [&str; 5] = [
     "journal-prepare",
     "verteilt-broker",
-    "verteilt-followe",
-    "verteilt-journal",
+    "verteilt-follow",
+    "verteilt-journa",
     "verteilt-loader",
 ];
 /// Of what holds the checkpoints: one that ends with it, and a pool that stays for good.
@@ -103,8 +103,7 @@ static PANICS: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
 fn what_a_broker_changes_in_its_process() {
-    std::panic::set_hook(Box::new(|info| {
-        eprintln!("{info}");
+    std::panic::set_hook(Box::new(|_| {
         PANICS.fetch_add(1, Ordering::Relaxed);
     }));
     let folder = tempfile::tempdir().unwrap();
@@ -143,7 +142,7 @@ fn what_a_broker_changes_in_its_process() {
         // Only the thread that writes checkpoints steps back.
         for (thread, name) in &new {
             let is_lower = priority(*thread) != priority(first[0]);
-            assert_eq!(is_lower, name == "verteilt-followe", "{name}");
+            assert_eq!(is_lower, name == "verteilt-follow", "{name}");
         }
         drop(broker);
         assert_eq!(Process::look(&first), before, "after it");
