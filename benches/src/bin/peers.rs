@@ -36,6 +36,10 @@ struct Arguments {
     /// Bytes of a body
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_000))]
     body_bytes: u32,
+    /// Jobs of each part of a peer that syncs once for each job (beanstalkd, NATS), which takes minutes
+    /// [default: as --jobs]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    slow_jobs: Option<u64>,
     /// Rounds; in each, every peer has a turn right after one of ours
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
@@ -77,6 +81,8 @@ async fn run(arguments: &Arguments, stage: &Stage) -> Result<()> {
         "connections, unanswered on each",
         format!("{CONNECTIONS}, {WINDOW}"),
     );
+    let slow_jobs = arguments.slow_jobs.unwrap_or(arguments.common.jobs);
+    report.note("jobs where each is synced", slow_jobs.to_string());
     let load = Load {
         jobs: arguments.common.jobs,
         connections: CONNECTIONS,
@@ -85,6 +91,7 @@ async fn run(arguments: &Arguments, stage: &Stage) -> Result<()> {
     };
     let mut contest = Contest {
         samples: arguments.samples as usize,
+        slow_jobs,
         stage,
         load,
         report,
@@ -135,6 +142,7 @@ fn comparison(report: &Report) -> String {
 
 struct Contest<'a> {
     samples: usize,
+    slow_jobs: u64,
     stage: &'a Stage,
     load: Load,
     report: Report,
@@ -236,11 +244,14 @@ impl Contest<'_> {
             data: self.stage.scratch.fresh("data")?,
             trace: None,
         };
-        let (name, load) = (P::NAME, self.load.clone());
+        let (name, mut load) = (P::NAME, self.load.clone());
+        if P::SYNCS_EACH {
+            load.jobs = self.slow_jobs;
+        }
         let mut peer = P::start(home).await?;
         let id = peer.id()?;
         let part = format!("push: {name}");
-        let pushes_a_second = self.speed(&part, id, peer.push(&load)).await?;
+        let pushes_a_second = self.speed(&part, load.jobs, id, peer.push(&load)).await?;
         peer.kill().await?;
         let begun = Instant::now();
         peer.start_again().await?;
@@ -249,7 +260,7 @@ impl Contest<'_> {
 
         let id = peer.id()?;
         let part = format!("reserve+ack: {name}");
-        let acks_a_second = self.speed(&part, id, peer.work(&load)).await?;
+        let acks_a_second = self.speed(&part, load.jobs, id, peer.work(&load)).await?;
         peer.kill().await?;
         peer.start_again().await?;
         let returned = peer.count_returned(&load).await?;
@@ -283,7 +294,8 @@ impl Contest<'_> {
         let mut broker = self.fresh_broker().await?;
         let id = broker.id()?;
         let part = broker.push_batches(&load, WINDOW);
-        self.speed("push_batch of 256: Verteilt", id, part).await?;
+        self.speed("push_batch of 256: Verteilt", load.jobs, id, part)
+            .await?;
         broker.kill().await?;
         broker.start_again().await?;
         broker.check_pushed(&load).await?;
@@ -297,7 +309,8 @@ impl Contest<'_> {
             (took, ids) = frames::push(&url, load.jobs, &load.body).await?;
             Ok(took)
         };
-        self.speed("frames of one job: Verteilt", id, part).await?;
+        self.speed("frames of one job: Verteilt", load.jobs, id, part)
+            .await?;
         broker.note_pushed(ids);
         broker.kill().await?;
         broker.start_again().await?;
@@ -318,6 +331,7 @@ impl Contest<'_> {
     async fn speed(
         &mut self,
         name: &str,
+        jobs: u64,
         server: u32,
         part: impl Future<Output = Result<Duration>>,
     ) -> Result<f64> {
@@ -326,7 +340,7 @@ impl Contest<'_> {
         let before = (spent(server)?, spent(std::process::id())?);
         let took = self.stage.part(name, part).await?;
         let after = (spent(server)?, spent(std::process::id())?);
-        let jobs = self.load.jobs as f64;
+        let jobs = jobs as f64;
         let a_second = jobs / took.as_secs_f64();
         self.report.add(name, "jobs/s", a_second);
         let each = |spent: Duration| spent.as_secs_f64() * 1e6 / jobs;

@@ -55,6 +55,7 @@ impl Peer for Beanstalkd {
     const NAME: &'static str = "beanstalkd";
     const PUSH: &'static str = "put";
     const WORK: &'static str = "reserve, delete";
+    const SYNCS_EACH: bool = true;
     type Pair = Idle;
 
     async fn about(_program: &Path) -> Result<String> {

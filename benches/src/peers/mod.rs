@@ -88,6 +88,9 @@ pub trait Peer: Sized {
     const PUSH: &'static str;
     /// What reserve and ack are there.
     const WORK: &'static str;
+    /// Whether it syncs once for each job, however many wait. Its rate is then that of the disk, and does
+    /// not depend on the number of jobs.
+    const SYNCS_EACH: bool = false;
 
     /// Its version and how it is set.
     ///

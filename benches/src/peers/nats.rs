@@ -75,6 +75,7 @@ impl Peer for Nats {
     const NAME: &'static str = "NATS JetStream";
     const PUSH: &'static str = "publish";
     const WORK: &'static str = "pull, ack";
+    const SYNCS_EACH: bool = true;
     type Pair = Idle;
 
     async fn about(_program: &Path) -> Result<String> {
