@@ -96,9 +96,10 @@ fn collect(source: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec
 pub(crate) fn succeeded(output: &Output) -> Vec<u8> {
     assert!(
         output.status.success(),
-        "{:?}: {}",
+        "{:?}: {}\n{}",
         output.status,
-        stderr(output)
+        stderr(output),
+        stdout(output)
     );
     output.stdout.clone()
 }
