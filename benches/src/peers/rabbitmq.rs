@@ -1,32 +1,30 @@
 //! RabbitMQ: a quorum queue of one member, persistent messages with publisher confirms in place of push,
 //! a consumer with a prefetch and single acks in place of reserve and ack. Nobody answers an ack there.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::amqp::{Connection, Event, ack, publish};
-use super::server::{Server, free_port, printed};
+use super::server::{Server, free_port};
 use super::wire::{open_all, push_all};
 use super::{Home, Load, Pair, Peer};
 use crate::QUEUE;
 use crate::countdown::Countdown;
 
 /// The server itself: what stands in the path changes the user first, and the folder is ours.
-const PROGRAMS: [&str; 2] = ["/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server"];
+const PACKAGED: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const IDLE: &str = "latency";
 /// The kind of queue that syncs before it confirms.
-const KIND: &str = match option_env!("RKIND") {
-    Some(k) => k,
-    None => "quorum",
-};
+const KIND: &str = "quorum";
 
 /// RabbitMQ 3.10 writes down which queues there are a little after it has said that there is one: killed
 /// in the first second, it forgets the queue with everything that was confirmed in it.
@@ -57,11 +55,12 @@ impl RabbitMq {
     }
 }
 
-fn program() -> &'static str {
-    let there = PROGRAMS
-        .into_iter()
-        .find(|program| Path::new(program).exists());
-    there.unwrap_or(PROGRAMS[1])
+fn program() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::iter::once(PathBuf::from(PACKAGED))
+        .chain(std::env::split_paths(&path).map(|folder| folder.join("rabbitmq-server")))
+        .find(|program| program.exists());
+    found.context("rabbitmq-server is not installed")
 }
 
 impl Peer for RabbitMq {
@@ -71,10 +70,11 @@ impl Peer for RabbitMq {
     type Pair = Idle;
 
     async fn about(_program: &Path) -> Result<String> {
-        let server = Path::new(program());
-        ensure!(server.exists(), "rabbitmq-server is not installed");
-        let control = server.with_file_name("rabbitmqctl");
-        let version = printed(control, &["version"]).await?;
+        let server = program()?.canonicalize()?;
+        // Not asked of rabbitmqctl, which leaves a port mapper running behind it.
+        let mut folders = server.iter().filter_map(OsStr::to_str);
+        let version = folders.find_map(|name| name.strip_prefix("rabbitmq_server-"));
+        let version = version.unwrap_or("an unknown version");
         Ok(format!("{version}, a {KIND} queue, persistent, confirms"))
     }
 
@@ -234,7 +234,7 @@ async fn serve(home: &Home) -> Result<(Server, Server, u16)> {
         ..home.clone()
     };
     let mapper = Server::start("epmd", mapper, &plain)?;
-    let mut command = Command::new(program());
+    let mut command = Command::new(program()?);
     command
         .env("HOME", &beside)
         .env("RABBITMQ_NODENAME", "bench@localhost")
