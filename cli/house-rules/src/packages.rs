@@ -229,7 +229,7 @@ pub fn arrows_point_one_way(packages: &Packages) -> Vec<Finding> {
     arrows_beyond(packages, &[ARROWS])
 }
 
-/// Nor do they with every feature on, but for what [`ARROWS_BEHIND_FEATURES`] names.
+/// Nor do they with every feature on, but for what `ARROWS_BEHIND_FEATURES` names.
 #[must_use]
 pub fn arrows_behind_features_are_known(packages: &Packages) -> Vec<Finding> {
     arrows_beyond(packages, &[ARROWS, ARROWS_BEHIND_FEATURES])
