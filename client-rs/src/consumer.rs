@@ -184,8 +184,9 @@ impl RecordInbox {
             let stays = owned.contains(&record.partition);
             if !stays {
                 // Should the partition come back, this record was never handed out.
-                let next = next.entry(record.partition).or_insert(record.offset);
-                *next = (*next).min(record.offset);
+                let from = record.offset - record.skipped;
+                let next = next.entry(record.partition).or_insert(from);
+                *next = (*next).min(from);
             }
             stays
         });
@@ -233,7 +234,13 @@ impl RecordInbox {
                 passed += 1;
                 continue;
             }
-            let skipped = if at == 0 { message.skipped } else { 0 };
+            // What was handed out before was not missed.
+            let missed = offset.saturating_sub(next);
+            let skipped = if at == 0 {
+                message.skipped.min(missed)
+            } else {
+                0
+            };
             let time_ms = times[at.min(times.len() - 1)];
             let record = record(message.partition, offset, time_ms, skipped, slices);
             content.records.push_back(record);
@@ -265,7 +272,8 @@ impl RecordInbox {
         let mut content = self.content.lock();
         let content = &mut *content;
         while let Some(record) = content.records.pop_back() {
-            content.next.insert(record.partition, record.offset);
+            let from = record.offset - record.skipped;
+            content.next.insert(record.partition, from);
         }
         content.owned.clear();
     }
@@ -392,7 +400,9 @@ impl Consumer {
     /// What the broker answers: [`verteilt_protocol::ErrorCode::PartitionLost`] when another member
     /// has the partition now and will get what was not committed,
     /// [`verteilt_protocol::ErrorCode::BadArgument`] without a group; [`ClientError::Deadline`]
-    /// after the request timeout.
+    /// after the request timeout. Should a lost partition come back to this consumer (see
+    /// [`Consumer::partitions`]), what it had handed out does not come again: commit it once more
+    /// then, or a later record.
     ///
     /// # Cancel safety
     /// Dropped, it may or may not have been committed.

@@ -224,3 +224,13 @@ pub enum Command {
     /// The broker is going to stop: no new jobs in, none out.
     Drain,
 }
+
+impl Command {
+    /// Whether it moves the position of a group.
+    pub(crate) const fn is_commit(&self) -> bool {
+        matches!(
+            self,
+            Self::Topic(TopicCommand::Consumed { commit: true, .. })
+        )
+    }
+}

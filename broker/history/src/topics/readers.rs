@@ -122,7 +122,12 @@ impl Readers {
                 (from > offset).then(|| (format!("at {offset}"), at.reader.asked))
             }
             Start::Time(time_ms) => {
-                let wrong = |(offset, of): &(u64, u64)| (*offset < from) == (*of >= time_ms);
+                // It may have begun with the oldest that retention had left.
+                let (first, _) = *self.ends.get(&at.partition)?;
+                let kept = |offset: u64| offset >= first;
+                let wrong = |(offset, of): &(u64, u64)| {
+                    (*offset < from) == (*of >= time_ms) && (*offset == from || kept(from - 1))
+                };
                 // The first of them decides: what was passed over is earlier, it is not.
                 let mut near = log
                     .times(at.partition)
