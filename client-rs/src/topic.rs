@@ -315,8 +315,10 @@ impl<'a> Topics<'a> {
         self.publish_with(topic, value, PublishOptions::default())
     }
 
-    /// As [`Topics::publish`], with a key, headers or a partition. The first keyed publish to a topic
-    /// asks the broker how many partitions it has.
+    /// As [`Topics::publish`], with a key, headers or a partition. Records of one key keep the order in
+    /// which their publishes were polled first. But the first keyed publish to a topic asks the broker
+    /// how many partitions it has: those that begin before the first of them is answered may overtake
+    /// one another.
     ///
     /// # Errors
     /// As [`Topics::publish`]; [`ErrorCode::PartitionUnknown`]; [`ClientError::HeadersTooLarge`].
@@ -355,6 +357,11 @@ impl<'a> Topics<'a> {
         topic: &'a str,
         records: impl IntoIterator<Item = (Option<Bytes>, Bytes)>,
     ) -> Result<Vec<Published>, ClientError> {
+        let records: Vec<_> = records.into_iter().collect();
+        if records.iter().any(|(key, _)| key.is_some()) {
+            // Records that ask for it one by one would overtake one another.
+            self.partitions(topic).await?;
+        }
         let publishing = records.into_iter().map(|(key, value)| {
             let options = PublishOptions {
                 key,

@@ -16,6 +16,9 @@ use crate::world::World;
 
 /// Does the publishes of one publisher; ends when all are answered.
 pub(crate) async fn run(world: World, client: Client, number: u32, publishes: Vec<PublishPlan>) {
+    for topic in 0..world.plan.setting.topics.topics.len() as u64 {
+        publish(&world, &client, number, &first(number, topic)).await;
+    }
     let mut under_way = JoinSet::new();
     for plan in publishes {
         tokio::time::sleep_until(world.at(plan.at_ms)).await;
@@ -23,6 +26,19 @@ pub(crate) async fn run(world: World, client: Client, number: u32, publishes: Ve
         under_way.spawn(async move { publish(&world, &client, number, &plan).await });
     }
     while under_way.join_next().await.is_some() {}
+}
+
+/// Keys keep their order once the client knows how many partitions there are.
+fn first(publisher: u32, topic: u64) -> PublishPlan {
+    PublishPlan {
+        at_ms: 0,
+        publisher,
+        topic,
+        way: Way::Keys,
+        sizes: vec![10],
+        first_number: 1_000_000 + 10 * u64::from(publisher) + topic,
+        deadline_ms: None,
+    }
 }
 
 /// Few keys, so that each has many records.
