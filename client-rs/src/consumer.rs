@@ -160,6 +160,14 @@ impl RecordInbox {
         }
     }
 
+    /// Without a group, nothing before this time is wanted.
+    fn from_ms(&self) -> u64 {
+        match (self.options.start, &self.options.group) {
+            (StartAt::Time(time_ms), None) => time_ms,
+            _ => 0,
+        }
+    }
+
     /// What the consumer reads from now on. Records of partitions that it has lost are dropped.
     pub(crate) fn assigned(&self, assigned: &wire::TopicAssigned) {
         if assigned.ended {
@@ -226,11 +234,14 @@ impl RecordInbox {
         let slices = split_records(payload, lists)?;
         let mut content = self.content.lock();
         let next = content.next.get(&message.partition).copied().unwrap_or(0);
+        let from_ms = self.from_ms();
         let mut passed = 0;
         for (at, slices) in slices.enumerate() {
             let offset = message.first_offset + at as u64;
-            // Handed out before: the group begins anew where it had committed.
-            if offset < next {
+            let time_ms = times[at.min(times.len() - 1)];
+            // Handed out before: the group begins anew where it had committed. Or too early: after a
+            // lost connection the broker is asked for offsets.
+            if offset < next || time_ms < from_ms {
                 passed += 1;
                 continue;
             }
@@ -241,7 +252,6 @@ impl RecordInbox {
             } else {
                 0
             };
-            let time_ms = times[at.min(times.len() - 1)];
             let record = record(message.partition, offset, time_ms, skipped, slices);
             content.records.push_back(record);
         }
