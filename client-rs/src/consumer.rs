@@ -1,6 +1,6 @@
 //! Records of a topic as they come, bounded by credit.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -116,6 +116,8 @@ struct Content {
     records: VecDeque<Record>,
     /// The offset behind the last record that is here or was handed out, of each partition.
     next: BTreeMap<u32, u64>,
+    /// Partitions of which a record has come.
+    begun: BTreeSet<u32>,
     /// Partitions that are this consumer's now.
     owned: Vec<u32>,
     /// It has been told where it begins.
@@ -245,9 +247,10 @@ impl RecordInbox {
                 passed += 1;
                 continue;
             }
-            // What was handed out before was not missed.
+            // What was handed out before was not missed, nor what was too early.
+            let begins = content.begun.insert(message.partition) && from_ms > 0;
             let missed = offset.saturating_sub(next);
-            let skipped = if at == 0 {
+            let skipped = if at == 0 && !begins {
                 message.skipped.min(missed)
             } else {
                 0
