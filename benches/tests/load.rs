@@ -40,6 +40,7 @@ impl House {
         Plan {
             url: self.url(),
             queue: QUEUE.to_owned(),
+            partitions: 8,
             connections: 2,
             in_flight: 16,
             batch: 1,

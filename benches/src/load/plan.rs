@@ -20,6 +20,33 @@ pub enum Kind {
     Reserve,
     /// Push jobs, take them and ack them; the latency of the whole way
     Cycle,
+    /// Publish records to a topic; each is answered when it is on the broker's disk
+    Publish,
+    /// Read a topic from its beginning on each connection; it is published before, not measured
+    Consume,
+}
+
+impl Kind {
+    /// What it is about: jobs of a queue, or records of a topic.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        if self.is_topic() { "records" } else { "jobs" }
+    }
+
+    /// Whether it uses a topic, not a queue.
+    #[must_use]
+    pub const fn is_topic(self) -> bool {
+        matches!(self, Self::Publish | Self::Consume)
+    }
+
+    /// The load that makes what this one takes, if it takes something.
+    pub(super) const fn maker(self) -> Option<Self> {
+        match self {
+            Self::Reserve => Some(Self::Push),
+            Self::Consume => Some(Self::Publish),
+            Self::Push | Self::Cycle | Self::Publish => None,
+        }
+    }
 }
 
 /// What is asked of a load.
@@ -27,8 +54,10 @@ pub enum Kind {
 pub struct Plan {
     /// The broker.
     pub url: String,
-    /// The queue; nobody else should use it meanwhile.
+    /// The queue or the topic; nobody else should use it meanwhile.
     pub queue: String,
+    /// Of a topic.
+    pub partitions: u32,
     /// Connections; a cycle has as many again for its consumers.
     pub connections: usize,
     /// Jobs that may be unanswered at one time on each connection.
@@ -89,13 +118,13 @@ impl Plan {
         if let Some(rate) = self.rate {
             ensure!(rate > 0.0 && rate.is_finite(), "a rate is above 0");
             ensure!(
-                kind != Kind::Reserve,
-                "a reserve takes what is there as fast as it can; use a cycle for a rate"
+                kind.maker().is_none(),
+                "this load takes what is there as fast as it can; use another one for a rate"
             );
         }
         ensure!(
-            kind != Kind::Reserve || self.jobs.is_some(),
-            "a reserve needs the number of jobs of its backlog"
+            kind.maker().is_none() || self.jobs.is_some(),
+            "this load needs the number of what it takes"
         );
         ensure!(
             kind != Kind::Cycle || self.body_bytes >= STAMP_BYTES,
