@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::poll_fn;
+use futures_util::future::{poll_fn, try_join, try_join_all};
 use verteilt_protocol::{ErrorCode, partition_of, wire};
 
 use crate::batch::{Ticket, check_name};
@@ -369,7 +369,29 @@ impl<'a> Topics<'a> {
             };
             self.publish_with(topic, value, options)
         });
-        futures_util::future::try_join_all(publishing).await
+        let (mut begun, mut slow) = (Vec::new(), Vec::new());
+        for mut publish in publishing {
+            if slow.is_empty() {
+                publish.begin()?;
+            }
+            // Behind one that waits for room all others wait, too, and keep their order.
+            if matches!(publish.state, State::Waiting(_)) {
+                begun.push(publish);
+            } else {
+                slow.push(publish);
+            }
+        }
+        // All of them are on their way, so they may be waited for in turn.
+        let in_turn = async {
+            let mut published = Vec::with_capacity(begun.len());
+            for publish in begun {
+                published.push(publish.await?);
+            }
+            Ok(published)
+        };
+        let (mut published, late) = try_join(in_turn, try_join_all(slow)).await?;
+        published.extend(late);
+        Ok(published)
     }
 
     /// Reads a topic: the records of all partitions, or of those that its group gives it.
