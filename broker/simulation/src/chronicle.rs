@@ -64,6 +64,11 @@ impl Chronicle {
         self.0.lock().operations
     }
 
+    /// Records so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().records.len()
+    }
+
     /// Everything is to be read once more.
     pub(crate) fn forget_audits(&self) {
         self.0.lock().audited.clear();

@@ -214,7 +214,14 @@ impl TopicStage {
     async fn ends(&self, topic: u64, stats: &TopicStats) {
         // The last commits are done; their answers are on the way.
         tokio::time::sleep(LOOK_INTERVAL).await;
-        let groups = self.admin.topics().groups(topic_name(topic)).await;
+        // Nothing may happen between the question and its answer.
+        let groups = loop {
+            let before = self.world.chronicle.len();
+            let groups = self.admin.topics().groups(topic_name(topic)).await;
+            if self.world.chronicle.len() == before {
+                break groups;
+            }
+        };
         for group in groups.expect("the broker serves") {
             for position in group.positions {
                 self.world.tell(TopicRecord::GroupEnds {
