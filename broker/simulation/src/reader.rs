@@ -54,7 +54,9 @@ fn start_of(world: &World, plan: ReaderPlan, dice: &mut Dice) -> TopicStart {
     if plan.group.is_some() && dice.percent(80) {
         return TopicStart::Earliest;
     }
-    match dice.below(4) {
+    // Where a group begins with a time is known roughly, until it commits.
+    let kinds = if plan.group.is_some() { 3 } else { 4 };
+    match dice.below(kinds) {
         0 => TopicStart::Earliest,
         1 => TopicStart::Latest,
         2 => TopicStart::Offset(dice.below(300)),
