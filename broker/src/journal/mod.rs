@@ -16,8 +16,10 @@
 //! | `preparer.rs`, `ready.rs` | the thread that makes and recycles segments ahead of need |
 //! | `folder.rs`, `names.rs` | what the files of a folder are, and tidying up after a crash |
 //! | `header.rs`, `segment.rs`, `identity.rs`, `watermark.rs`, `layout.rs` | the formats |
+//! | `aligned.rs` | memory for writes past the page cache |
 //! | `disk.rs` | every system call that touches the disk, in one place |
 
+mod aligned;
 mod disk;
 mod error;
 mod file;
