@@ -39,6 +39,9 @@ pub struct BrokerConfig {
     pub handshake_deadline_ms: u64,
     /// Bytes that a connection may push before it is granted more.
     pub push_credit_bytes: u64,
+    /// The broker's thread looks for the next message for so many microseconds before it sleeps, as
+    /// long as messages come that quickly one after the other; 0: it sleeps at once.
+    pub busy_poll_us: u64,
     /// Queues at most.
     pub queues_max: u32,
 }
@@ -50,6 +53,8 @@ const CHECKPOINT_BYTES: u64 = limits::JOURNAL_BYTES_MAX / 4;
 const CHECKPOINT_INTERVAL_MS: u64 = 30_000;
 const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// What it takes to answer a client and to hear from it again, on a machine of few processors.
+const BUSY_POLL_US: u64 = 200;
 const SEAL_AFTER: Duration = Duration::from_millis(50);
 const DELIVERY_JOBS_MAX: usize = 1_024;
 /// At most 350 bytes each, so that they fit into one frame.
@@ -76,6 +81,7 @@ impl BrokerConfig {
             heartbeat_ms: limits::HEARTBEAT_MS,
             handshake_deadline_ms: limits::HANDSHAKE_DEADLINE_MS,
             push_credit_bytes: limits::PUSH_CREDIT_BYTES,
+            busy_poll_us: BUSY_POLL_US,
             queues_max: limits::QUEUES_MAX as u32,
         }
     }
@@ -110,6 +116,7 @@ impl BrokerConfig {
             checkpoint_bytes: self.checkpoint_bytes,
             checkpoint_interval: Duration::from_millis(self.checkpoint_interval_ms),
             seal_after: SEAL_AFTER,
+            busy_poll: Duration::from_micros(self.busy_poll_us),
         }
     }
 

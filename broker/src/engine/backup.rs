@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use verteilt_core::{ConnectionId, Lsn};
 use verteilt_protocol::ErrorCode;
 
+use super::busy_poll::Awake;
 use super::failure::Failure;
 use super::run::Loop;
 use super::workers::{Post, Worker};
@@ -107,6 +108,7 @@ impl Loop {
             name: "backup",
             waiting: PIECES,
             begin: step_back,
+            awake: Awake::default(),
         };
         let reader = Worker::spawn(&self.workers, post, answers, pieces_of(pinned));
         match reader {

@@ -4,9 +4,11 @@
 //! | file | what stands there |
 //! |---|---|
 //! | `step.rs` | [`Engine`]: the broker without threads, sockets and clocks; simulations drive this |
+//! | `appending.rs` | who appends to the journal |
 //! | `backup.rs` | a backup on its way out |
 //! | `batch.rs` | the journal batch that is being gathered |
 //! | `bodies.rs` | where each body lies: memory, journal or store |
+//! | `busy_poll.rs` | how long the loop looks for news before it sleeps |
 //! | `records.rs` | where each record of a topic lies: the same three |
 //! | `reader.rs` | one subscription of a topic: how far it is, what is on its way |
 //! | `reading.rs` | who is woken by which partition, and records on their way out |
@@ -19,9 +21,11 @@
 //! | `disk_work.rs` | what they do: append to the journal, read bodies |
 //! | `inbox.rs` | what reaches the loop, and the bound on it |
 
+mod appending;
 mod backup;
 mod batch;
 mod bodies;
+mod busy_poll;
 mod disk_work;
 mod failure;
 mod inbox;

@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use verteilt_core::{ConnectionId, Lsn};
 
+use super::appending::Appender;
 use super::backup::BackupState;
+use super::busy_poll::{Awake, BusyPoll};
 use super::disk_work::{self, JournalTask, LoadError, Outcome};
 use super::failure::Failure;
 use super::inbox::{EngineHandle, Inbound};
@@ -26,7 +28,7 @@ use super::workers::{Post, Worker, Workers};
 use crate::clock::Clock;
 use crate::convert;
 use crate::follower::{self, Follower, FollowerReport, FollowerTask};
-use crate::journal::{Journal, JournalLog};
+use crate::journal::{Batch, Journal, JournalLog, Place};
 use crate::meters::Meters;
 use crate::net::Welcome;
 use crate::store::BlockReader;
@@ -37,6 +39,9 @@ const LOADS_MAX: usize = 2;
 const LOAD_SOURCES_MAX: usize = 8;
 /// Messages taken from the inbox in one go.
 const TAKEN_MAX: usize = 512;
+/// What comes in while so many messages or fewer were taken waits for the append rather than for
+/// the way to the journal's thread.
+const QUIET_MAX: usize = 4;
 /// How often depths are counted for metrics, and the longest the loop sleeps.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -60,7 +65,7 @@ pub(super) struct Loop {
     pub(super) settings: Settings,
     pub(super) welcome: Welcome,
     pub(super) log: Arc<dyn JournalLog>,
-    pub(super) journal: Worker<JournalTask>,
+    pub(super) journal: Appender,
     pub(super) loader: Worker<Vec<super::Source>>,
     pub(super) follower: Worker<FollowerTask>,
     pub(super) workers: Workers,
@@ -74,6 +79,9 @@ pub(super) struct Loop {
     /// Who said good-bye, and what has to be durable before their last answer.
     pub(super) leaving: Vec<(Lsn, ConnectionId)>,
     pub(super) appending: bool,
+    /// Little was taken in, and nothing more waits.
+    pub(super) is_quiet: bool,
+    pub(super) busy_poll: BusyPoll,
     pub(super) loading: usize,
     /// The last batch is not sealed yet; since when it is quiet.
     pub(super) unsealed_since: Option<Instant>,
@@ -132,8 +140,16 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
     let stop_follower = parts.follower.stop_flag();
     let (journal, follower, blocks) = (parts.journal, parts.follower, parts.blocks);
     let answers = (outcome_sender, report_sender);
-    let threads = spawn(&parts.workers, journal, follower, blocks, answers)
-        .map_err(|_| Failure::ThreadGone("journal"))?;
+    let awake = Awake::default();
+    let threads = spawn(
+        &parts.workers,
+        journal,
+        follower,
+        blocks,
+        awake.clone(),
+        answers,
+    )
+    .map_err(|_| Failure::ThreadGone("journal"))?;
     let (clock, settings, welcome) = (parts.clock, parts.settings, parts.welcome);
     let mut this = Loop::new(
         parts.engine,
@@ -142,6 +158,7 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
         welcome,
         (threads, parts.workers),
         (parts.handle, stop_follower),
+        awake,
     );
     let result = this.turn_until_stopped(&mut inbox, outcomes, reports).await;
     this.close(result.as_ref().err());
@@ -150,7 +167,7 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
 
 type Threads = (
     Arc<dyn JournalLog>,
-    Worker<JournalTask>,
+    Appender,
     Worker<Vec<super::Source>>,
     Worker<FollowerTask>,
 );
@@ -160,6 +177,7 @@ fn spawn(
     journal: Box<dyn Journal>,
     mut follower: Follower,
     blocks: BlockReader,
+    awake: Awake,
     (outcomes, reports): (mpsc::Sender<Outcome>, mpsc::Sender<FollowerReport>),
 ) -> std::io::Result<Threads> {
     let log = journal.log();
@@ -167,13 +185,9 @@ fn spawn(
         name,
         waiting,
         begin,
+        awake: Awake::default(),
     };
-    let journal = Worker::spawn(
-        workers,
-        post("journal", 2, || {}),
-        outcomes.clone(),
-        disk_work::journal(journal),
-    )?;
+    let journal = Appender::new(journal, workers, awake, outcomes.clone())?;
     let loader = Worker::spawn(
         workers,
         post("loader", 2, || {}),
@@ -197,9 +211,15 @@ impl Loop {
         welcome: Welcome,
         ((log, journal, loader, follower), workers): (Threads, Workers),
         (handle, stop_follower): (EngineHandle, Arc<AtomicBool>),
+        awake: Awake,
     ) -> Self {
         let lsn = follower_lsn(&log, &engine);
         let log_bytes = log.used_bytes();
+        // Virtual time stands still while anybody is awake.
+        let busy_poll = match workers {
+            Workers::Threads => settings.busy_poll,
+            Workers::Workshop(_) => Duration::ZERO,
+        };
         Self {
             engine,
             clock,
@@ -217,6 +237,8 @@ impl Loop {
             backlog: VecDeque::new(),
             leaving: Vec::new(),
             appending: false,
+            is_quiet: false,
+            busy_poll: BusyPoll::new(busy_poll, awake),
             loading: 0,
             unsealed_since: Some(Instant::now()),
             checkpoint: CheckpointState {
@@ -267,16 +289,30 @@ impl Loop {
                     self.backlog.extend(taken.drain(..));
                 }
                 () = &mut timer => {}
+                () = tokio::task::yield_now(), if self.busy_poll.is_on() => {
+                    self.busy_poll.nothing(std::time::Instant::now());
+                    continue;
+                }
             }
+            self.busy_poll.news();
             while let Ok(outcome) = outcomes.try_recv() {
                 self.outcome(outcome)?;
             }
+            self.is_quiet = self.backlog.len() <= QUIET_MAX && inbox.is_empty();
             self.decide();
             self.submit()?;
             self.tell()?;
             // What the next part of a large body needs shows only when it is told.
             self.load()?;
             self.count();
+            if self.is_quiet {
+                let more = if self.appending {
+                    self.journal.usual()
+                } else {
+                    Duration::ZERO
+                };
+                self.busy_poll.begin(std::time::Instant::now(), more);
+            }
             if self.handle.is_stopped() {
                 self.stopping = Some(Instant::now());
             }
@@ -292,7 +328,7 @@ impl Loop {
             if let Some(batch) = self.engine.take_batch() {
                 self.checkpoint.appended_bytes += batch.payload.len() as u64;
                 self.unsealed_since = None;
-                self.give_journal(JournalTask::Append(batch))?;
+                self.append(batch)?;
             } else if self
                 .unsealed_since
                 .is_some_and(|since| since.elapsed() >= self.settings.seal_after)
@@ -327,6 +363,28 @@ impl Loop {
         Ok(())
     }
 
+    /// Has a batch written: at once, or by the journal's thread.
+    fn append(&mut self, batch: Batch) -> Result<(), Failure> {
+        if self.is_quiet && !self.busy_poll.pays() {
+            match self.journal.append_here(&batch) {
+                Some(Outcome::Appended(place, _)) => {
+                    self.appended(place);
+                    return Ok(());
+                }
+                Some(outcome) => return self.outcome(outcome),
+                None => {}
+            }
+        }
+        self.give_journal(JournalTask::Append(batch))
+    }
+
+    fn appended(&mut self, place: Place) {
+        self.appending = false;
+        self.unsealed_since = Some(Instant::now());
+        self.engine.durable(place);
+        self.wake_readers();
+    }
+
     fn give_journal(&mut self, task: JournalTask) -> Result<(), Failure> {
         self.appending = true;
         if self.journal.give(task) {
@@ -351,11 +409,9 @@ impl Loop {
 
     fn outcome(&mut self, outcome: Outcome) -> Result<(), Failure> {
         match outcome {
-            Outcome::Appended(place) => {
-                self.appending = false;
-                self.unsealed_since = Some(Instant::now());
-                self.engine.durable(place);
-                self.wake_readers();
+            Outcome::Appended(place, took) => {
+                self.journal.took(place.length as usize, took);
+                self.appended(place);
             }
             Outcome::Sealed => self.appending = false,
             Outcome::JournalFailed(error) => return Err(error.into()),

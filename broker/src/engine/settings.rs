@@ -16,4 +16,6 @@ pub(crate) struct Settings {
     pub(crate) checkpoint_interval: Duration,
     /// After so much quiet the last batch is sealed.
     pub(crate) seal_after: Duration,
+    /// The loop looks for news so long before it sleeps, where that pays.
+    pub(crate) busy_poll: Duration,
 }

@@ -6,10 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+
+use super::busy_poll::Awake;
+
+/// How long a thread looks for its next task before it sleeps.
+const AWAKE_MAX: Duration = Duration::from_micros(100);
 
 /// One piece of work that may block.
 pub type Chore = Box<dyn FnOnce() + Send>;
@@ -51,13 +57,15 @@ enum Feed<T> {
 }
 
 /// What a worker is called and how its thread begins.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Post {
     pub(super) name: &'static str,
     /// At most so many tasks wait; the loop never gives more, so giving one never blocks.
     pub(super) waiting: usize,
     /// Called first on its thread.
     pub(super) begin: fn(),
+    /// While this is on, it looks for the next task for a while before it sleeps.
+    pub(super) awake: Awake,
 }
 
 impl<T: Send + 'static> Worker<T> {
@@ -86,7 +94,7 @@ impl<T: Send + 'static> Worker<T> {
             .name(format!("verteilt-{}", post.name))
             .spawn(move || {
                 (post.begin)();
-                while let Ok(task) = tasks.recv() {
+                while let Some(task) = next(&tasks, &post.awake) {
                     let Some(answer) = work(task) else { return };
                     if answers.blocking_send(answer).is_err() {
                         return;
@@ -138,6 +146,18 @@ impl<T: Send + 'static> Worker<T> {
             Feed::Ended => false,
         }
     }
+}
+
+/// The next task; none when there will be no more.
+fn next<T>(tasks: &Receiver<T>, awake: &Awake) -> Option<T> {
+    let begun = Instant::now();
+    while awake.is_on() && begun.elapsed() < AWAKE_MAX {
+        if let Ok(task) = tasks.try_recv() {
+            return Some(task);
+        }
+        std::thread::yield_now();
+    }
+    tasks.recv().ok()
 }
 
 impl<T> Worker<T> {

@@ -253,6 +253,10 @@ impl FileJournal {
 }
 
 impl Journal for FileJournal {
+    fn has_room(&self, payload_bytes: usize) -> bool {
+        u32::try_from(payload_bytes).is_ok_and(|bytes| fits(self.offset, bytes, self.active.bytes))
+    }
+
     fn append(&mut self, batch: &Batch) -> Result<Place, JournalError> {
         self.try_append(batch)
             .map_err(|error| self.shared.fail(error))

@@ -124,7 +124,7 @@ pub struct Recovered {
     pub scanned_bytes: u64,
 }
 
-/// The append half: one owner, on a thread of its own. Blocking.
+/// The append half: one owner at a time. Blocking.
 pub trait Journal: Send {
     /// Appends a batch. The first one of a shard may start at any number from 1; every other one
     /// must follow the last without a gap.
@@ -143,6 +143,10 @@ pub trait Journal: Send {
     /// # Errors
     /// As for [`Journal::append`].
     fn seal(&mut self) -> Result<(), JournalError>;
+
+    /// Whether a payload of so many bytes fits behind the last batch, so that appending it waits for
+    /// nothing but its own write.
+    fn has_room(&self, payload_bytes: usize) -> bool;
 
     /// The half that can be shared. It stays readable after the journal is dropped.
     fn log(&self) -> Arc<dyn JournalLog>;
