@@ -215,6 +215,7 @@ mod tests {
             name: "backup",
             waiting: PIECES,
             begin: || {},
+            awake: Awake::default(),
         };
         let mut pieces = pieces.into_iter();
         let next = move |()| pieces.next();
