@@ -33,6 +33,7 @@ pub(crate) fn default_config() -> Config {
     let broker = BrokerConfig::new(PathBuf::from(DATA), listen);
     Config {
         data: broker.data,
+        disk_reserve: Size(broker.disk_reserve_bytes),
         listen,
         metrics: Listener::Off,
         allow_unauthenticated: false,
@@ -75,6 +76,7 @@ pub(crate) fn loopback(port: u16) -> SocketAddr {
 /// As the broker wants it. Fails on a number that is too large for its place.
 pub(crate) fn broker_config(config: &Config) -> Result<BrokerConfig, Failure> {
     let mut broker = BrokerConfig::new(config.data.clone(), config.listen);
+    broker.disk_reserve_bytes = config.disk_reserve.0;
     broker.connections_max = config.connections.max;
     broker.heartbeat_ms = fits(
         "connections.heartbeat",

@@ -20,6 +20,7 @@ use super::inbox::{EngineHandle, Inbound};
 use super::parcels::Parcels;
 use super::peer::Peer;
 use super::reading::Audience;
+use super::room::{Room, RoomParts};
 use super::settings::Settings;
 use super::step::Engine;
 use super::workers::{Post, Worker, Workers};
@@ -50,6 +51,8 @@ pub(crate) struct EngineParts {
     pub(crate) workers: Workers,
     pub(crate) settings: Settings,
     pub(crate) welcome: Welcome,
+    /// `None`: there is always room.
+    pub(crate) room: Option<RoomParts>,
     pub(crate) handle: EngineHandle,
     pub(crate) inbox: mpsc::Receiver<Inbound>,
 }
@@ -78,6 +81,7 @@ pub(super) struct Loop {
     /// The last batch is not sealed yet; since when it is quiet.
     pub(super) unsealed_since: Option<Instant>,
     pub(super) checkpoint: CheckpointState,
+    pub(super) room: Option<Room>,
     pub(super) backup: BackupState,
     pub(super) stopping: Option<Instant>,
     pub(super) goodbye: Goodbye,
@@ -103,6 +107,8 @@ pub(super) struct CheckpointState {
     /// Events up to here are in the store.
     pub(super) lsn: u64,
     pub(super) appended_bytes: u64,
+    /// What lives in the store.
+    pub(super) stored_bytes: u64,
     /// How far the checkpoint that is running was asked to go, and what had been appended then.
     pub(super) asked: (Lsn, u64),
     /// Who waits until the store holds everything up to which LSN.
@@ -131,6 +137,11 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
     let mut inbox = parts.inbox;
     let stop_follower = parts.follower.stop_flag();
     let (journal, follower, blocks) = (parts.journal, parts.follower, parts.blocks);
+    let stored_bytes = follower.stored_bytes();
+    let room = parts
+        .room
+        .map(|room| Room::start(room, &parts.workers, outcome_sender.clone()));
+    let room = room.transpose().map_err(|_| Failure::ThreadGone("room"))?;
     let answers = (outcome_sender, report_sender);
     let threads = spawn(&parts.workers, journal, follower, blocks, answers)
         .map_err(|_| Failure::ThreadGone("journal"))?;
@@ -142,6 +153,7 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
         welcome,
         (threads, parts.workers),
         (parts.handle, stop_follower),
+        (room, stored_bytes),
     );
     let result = this.turn_until_stopped(&mut inbox, outcomes, reports).await;
     this.close(result.as_ref().err());
@@ -197,6 +209,7 @@ impl Loop {
         welcome: Welcome,
         ((log, journal, loader, follower), workers): (Threads, Workers),
         (handle, stop_follower): (EngineHandle, Arc<AtomicBool>),
+        (room, stored_bytes): (Option<Room>, u64),
     ) -> Self {
         let lsn = follower_lsn(&log, &engine);
         let log_bytes = log.used_bytes();
@@ -224,9 +237,11 @@ impl Loop {
                 last: Instant::now(),
                 lsn,
                 appended_bytes: log_bytes,
+                stored_bytes,
                 asked: (0, 0),
                 waiting: Vec::new(),
             },
+            room,
             backup: BackupState::None,
             stopping: None,
             goodbye: Goodbye::NotYet,
@@ -292,6 +307,7 @@ impl Loop {
             if let Some(batch) = self.engine.take_batch() {
                 self.checkpoint.appended_bytes += batch.payload.len() as u64;
                 self.unsealed_since = None;
+                self.touch_disk();
                 self.give_journal(JournalTask::Append(batch))?;
             } else if self
                 .unsealed_since
@@ -302,6 +318,7 @@ impl Loop {
             }
         }
         self.load()?;
+        self.look_at_disk()?;
         if self.wants_checkpoint() {
             self.checkpoint.running = true;
             self.checkpoint.asked = (self.log.durable_lsn(0), self.checkpoint.appended_bytes);
@@ -342,7 +359,9 @@ impl Loop {
             return false;
         }
         let durable = self.log.durable_lsn(0);
-        let due = state.last.elapsed() >= self.settings.checkpoint_interval;
+        let pressed = self.room.as_ref();
+        let due = state.last.elapsed() >= self.settings.checkpoint_interval
+            || pressed.is_some_and(|room| room.wants_checkpoint(state.last));
         !state.waiting.is_empty()
             || self.backup_waits()
             || state.appended_bytes >= self.settings.checkpoint_bytes
@@ -359,6 +378,7 @@ impl Loop {
             }
             Outcome::Sealed => self.appending = false,
             Outcome::JournalFailed(error) => return Err(error.into()),
+            Outcome::Measured(measured) => self.disk_measured(measured),
             Outcome::Loaded(all) => {
                 self.loading -= 1;
                 for (source, loaded) in all {
@@ -396,9 +416,11 @@ impl Loop {
             FollowerReport::Written {
                 lsn,
                 covered_bytes,
+                stored_bytes,
                 blocks,
                 records,
             } => {
+                self.checkpoint.stored_bytes = stored_bytes;
                 self.checkpoint.written(lsn, covered_bytes);
                 self.engine.install(lsn, blocks, records);
                 self.checkpoint.lsn = lsn;
@@ -409,6 +431,7 @@ impl Loop {
             }
             FollowerReport::Trimmed { lsn } => {
                 self.checkpoint.running = false;
+                self.touch_disk();
                 self.checkpoint.last = Instant::now();
                 let waiting = std::mem::take(&mut self.checkpoint.waiting);
                 for (connection, correlation, wanted) in waiting {
@@ -439,6 +462,13 @@ impl Loop {
         }
         if let Some(since) = self.unsealed_since.filter(|_| !self.appending) {
             wake = wake.min(since + self.settings.seal_after);
+        }
+        let room = self.room.as_ref();
+        let looks = room.and_then(Room::next_look);
+        wake = looks.map_or(wake, |at| wake.min(at));
+        if !self.checkpoint.running && self.log.durable_lsn(0) > self.checkpoint.lsn {
+            let pressed = room.and_then(|room| room.next_checkpoint(self.checkpoint.last));
+            wake = pressed.map_or(wake, |at| wake.min(at));
         }
         // Once that has passed, what it still waits for wakes the loop.
         if let Some(until) = self.stopping.filter(|until| *until > now) {
@@ -473,6 +503,9 @@ impl Loop {
         self.peers.values().for_each(|peer| peer.outbox.close());
         self.peers.clear();
         self.stop_follower.store(true, Ordering::Relaxed);
+        if let Some(room) = &mut self.room {
+            room.end();
+        }
         self.follower.end();
         self.loader.end();
         self.journal.end();

@@ -53,6 +53,8 @@ pub(crate) enum FollowerReport {
         lsn: Lsn,
         /// Bytes of journal that it covered.
         covered_bytes: u64,
+        /// Bytes that live in the store.
+        stored_bytes: u64,
         /// All blocks, in the order of ids.
         blocks: Arc<[BlockMeta]>,
         /// All record blocks, in the order of their places.
@@ -91,6 +93,8 @@ pub(crate) struct Follower {
 
 /// Jobs that one checkpoint holds in memory, at about 100 bytes each, before it ends early.
 const WINDOW_JOBS_MAX: usize = 100_000;
+/// About what the record of a job takes in its page.
+const JOB_RECORD_BYTES: u64 = 64;
 /// Journal that one checkpoint covers before it ends early: what it copies passes through memory.
 const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -150,9 +154,18 @@ impl Follower {
         FollowerReport::Written {
             lsn: self.lsn,
             covered_bytes: self.covered_bytes,
+            stored_bytes: self.stored_bytes(),
             blocks: self.blocks.clone().into(),
             records: self.records.clone().into(),
         }
+    }
+
+    /// What the checkpoint takes, without what the engine below adds to it.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        let bodies = self.blocks.iter().map(|block| u64::from(block.bytes));
+        let records = self.records.iter().map(|block| u64::from(block.bytes));
+        let pages = self.pages.iter().map(|page| u64::from(page.records));
+        bodies.sum::<u64>() + records.sum::<u64>() + pages.sum::<u64>() * JOB_RECORD_BYTES
     }
 
     /// Brings the store up to what is durable when it begins, or as far as one window reaches.

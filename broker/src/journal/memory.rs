@@ -219,6 +219,9 @@ impl JournalLog for MemoryLog {
     fn ready_bytes(&self) -> u64 {
         u64::MAX
     }
+
+    /// There are none.
+    fn keep_spares(&self, _keep: bool) {}
 }
 
 /// The bytes at a place within one payload.

@@ -26,6 +26,7 @@ pub(crate) const FILE: &str = "verteilt.toml";
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
+    pub(crate) disk_reserve: Size,
     pub(crate) listen: SocketAddr,
     pub(crate) metrics: Listener,
     pub(crate) allow_unauthenticated: bool,

@@ -1,0 +1,159 @@
+//! Room on the disk of a simulated machine. As a rule there is no end of it; a full disk leaves some
+//! bytes beyond what is used at that moment.
+
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use verteilt_broker::journal::{
+    Batch, Journal, JournalError, JournalLog, MemoryDisk, MemoryJournal, Place,
+};
+use verteilt_broker::space::Space;
+
+/// The store's file takes so many bytes for each that it holds, and never shrinks.
+const STORE_FACTOR: u64 = 2;
+/// What a batch takes beside its payload, at most.
+const BATCH_BYTES: u64 = 1_024;
+
+/// How the disk fills.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Squeeze {
+    /// So many bytes beyond what the broker counts on are left: it gets on with them.
+    Kept(u64),
+    /// No more than these are left, whatever the broker counts on.
+    Taken(u64),
+}
+
+/// Cheap to clone; all clones are the same disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Room(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    reserve_bytes: u64,
+    /// What journal and store may take together.
+    capacity_bytes: Option<u64>,
+    /// Others have taken what the broker counted on.
+    is_robbed: bool,
+    /// A write found no room, and that is no fault of the broker.
+    ran_out: bool,
+    log: Option<Arc<dyn JournalLog>>,
+    held_bytes: u64,
+    file_bytes: u64,
+}
+
+impl Room {
+    pub(crate) fn new(reserve_bytes: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            reserve_bytes,
+            capacity_bytes: None,
+            is_robbed: false,
+            ran_out: false,
+            log: None,
+            held_bytes: 0,
+            file_bytes: 0,
+        })))
+    }
+
+    /// A start: this is what is there.
+    pub(crate) fn found(&self, log: Arc<dyn JournalLog>, held_bytes: u64) {
+        let mut state = self.0.lock();
+        state.log = Some(log);
+        state.held_bytes = held_bytes;
+        state.file_bytes = state.file_bytes.max(STORE_FACTOR * held_bytes);
+    }
+
+    pub(crate) fn squeeze(&self, how: Squeeze) {
+        let mut state = self.0.lock();
+        state.is_robbed = matches!(how, Squeeze::Taken(_));
+        let left = match how {
+            Squeeze::Taken(bytes) => bytes,
+            // Nothing that the journal holds now is in the store yet, at the worst.
+            Squeeze::Kept(bytes) => state.reserve_bytes + 3 * state.journal_bytes() + bytes,
+        };
+        state.capacity_bytes = Some(state.used_bytes() + left);
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.lock().capacity_bytes = None;
+    }
+
+    /// Whether a write has found no room since the last call, because others took it.
+    pub(crate) fn ran_out(&self) -> bool {
+        std::mem::take(&mut self.0.lock().ran_out)
+    }
+
+    /// The store holds so many bytes more and so many less; false if there is no room for them.
+    pub(crate) fn hold(&self, more: u64, less: u64) -> bool {
+        let mut state = self.0.lock();
+        let held_bytes = (state.held_bytes + more).saturating_sub(less);
+        let file_bytes = state.file_bytes.max(STORE_FACTOR * held_bytes);
+        let grows_by = file_bytes - state.file_bytes;
+        if !state.fits(grows_by) {
+            return false;
+        }
+        (state.held_bytes, state.file_bytes) = (held_bytes, file_bytes);
+        true
+    }
+
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.0.lock().file_bytes
+    }
+}
+
+impl State {
+    fn journal_bytes(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.used_bytes())
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.journal_bytes() + self.file_bytes
+    }
+
+    fn free_bytes(&self) -> u64 {
+        let capacity = self.capacity_bytes.unwrap_or(u64::MAX / 2);
+        capacity.saturating_sub(self.used_bytes())
+    }
+
+    fn fits(&mut self, bytes: u64) -> bool {
+        let fits = bytes == 0 || bytes <= self.free_bytes();
+        self.ran_out |= !fits && self.is_robbed;
+        fits
+    }
+}
+
+impl Space for Room {
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.0.lock().free_bytes())
+    }
+
+    fn place(&self) -> String {
+        "the simulated machine".to_owned()
+    }
+}
+
+/// The journal of a machine whose disk may be full.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    pub(crate) journal: MemoryJournal,
+    pub(crate) disk: MemoryDisk,
+    pub(crate) room: Room,
+}
+
+impl Journal for Filling {
+    fn append(&mut self, batch: &Batch) -> Result<Place, JournalError> {
+        let bytes = batch.payload.len() as u64 + BATCH_BYTES;
+        if !self.room.0.lock().fits(bytes) {
+            self.disk.fail_append(1);
+        }
+        self.journal.append(batch)
+    }
+
+    fn seal(&mut self) -> Result<(), JournalError> {
+        self.journal.seal()
+    }
+
+    fn log(&self) -> Arc<dyn JournalLog> {
+        self.journal.log()
+    }
+}
