@@ -110,7 +110,7 @@ impl Machine {
         Self {
             journal: MemoryDisk::new(config.segment_bytes),
             store: Arc::default(),
-            room: Room::new(config.disk_reserve_bytes),
+            room: Room::new(config.disk_reserve_bytes, config.segment_bytes.into()),
             is_bounded,
             hands: SlowHands::new(Dice::new(dice.next()), write_ms_max),
             write_ms_max,
@@ -134,7 +134,9 @@ impl Machine {
         self.hands = SlowHands::new(Dice::new(self.dice.next()), self.write_ms_max);
         let (journal, recovered) = MemoryJournal::open(&self.journal);
         let wall_ms = self.epoch_ms + elapsed_ms;
-        self.room.found(journal.log(), self.store.disk_bytes());
+        let held_bytes = self.store.disk_bytes();
+        self.room
+            .found(self.journal.clone(), journal.log(), held_bytes);
         let (disk, room) = (self.journal.clone(), self.room.clone());
         let space = Arc::new(self.room.clone()) as Arc<dyn Space>;
         let ground = Ground {

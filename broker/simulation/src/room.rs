@@ -12,6 +12,8 @@ use verteilt_broker::space::Space;
 
 /// The store's file takes so many bytes for each that it holds, and never shrinks.
 const STORE_FACTOR: u64 = 2;
+/// The segment that is written and those that are ready.
+const SEGMENTS_AHEAD: u64 = 3;
 /// What a batch takes beside its payload, at most.
 const BATCH_BYTES: u64 = 1_024;
 
@@ -37,34 +39,41 @@ struct State {
     is_robbed: bool,
     /// A write found no room, and that is no fault of the broker.
     ran_out: bool,
-    log: Option<Arc<dyn JournalLog>>,
+    segment_bytes: u64,
+    journal: Option<(MemoryDisk, Arc<dyn JournalLog>)>,
+    /// Whole segments: those in use, and those that are made ahead.
+    allocated_bytes: u64,
     held_bytes: u64,
     file_bytes: u64,
 }
 
 impl Room {
-    pub(crate) fn new(reserve_bytes: u64) -> Self {
+    pub(crate) fn new(reserve_bytes: u64, segment_bytes: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             reserve_bytes,
             capacity_bytes: None,
             is_robbed: false,
             ran_out: false,
-            log: None,
+            segment_bytes,
+            journal: None,
+            allocated_bytes: 0,
             held_bytes: 0,
             file_bytes: 0,
         })))
     }
 
     /// A start: this is what is there.
-    pub(crate) fn found(&self, log: Arc<dyn JournalLog>, held_bytes: u64) {
+    pub(crate) fn found(&self, disk: MemoryDisk, log: Arc<dyn JournalLog>, held_bytes: u64) {
         let mut state = self.0.lock();
-        state.log = Some(log);
+        state.journal = Some((disk, log));
+        state.prepare();
         state.held_bytes = held_bytes;
         state.file_bytes = state.file_bytes.max(STORE_FACTOR * held_bytes);
     }
 
     pub(crate) fn squeeze(&self, how: Squeeze) {
         let mut state = self.0.lock();
+        state.prepare();
         state.is_robbed = matches!(how, Squeeze::Taken(_));
         let left = match how {
             Squeeze::Taken(bytes) => bytes,
@@ -96,6 +105,16 @@ impl Room {
         true
     }
 
+    /// Room for so many more bytes of journal.
+    fn append(&self, bytes: u64) -> bool {
+        let mut state = self.0.lock();
+        state.prepare();
+        let needed = state.journal_bytes() + bytes;
+        let fits = needed <= state.allocated_bytes;
+        state.ran_out |= !fits && state.is_robbed;
+        fits
+    }
+
     pub(crate) fn file_bytes(&self) -> u64 {
         self.0.lock().file_bytes
     }
@@ -103,11 +122,25 @@ impl Room {
 
 impl State {
     fn journal_bytes(&self) -> u64 {
-        self.log.as_ref().map_or(0, |log| log.used_bytes())
+        let log = self.journal.as_ref().map(|(_, log)| log);
+        log.map_or(0, |log| log.used_bytes())
+    }
+
+    /// Makes segments ahead, as far as there is room, and deletes those that are not needed.
+    fn prepare(&mut self) {
+        let used = self.journal_bytes();
+        let wanted = (used / self.segment_bytes + SEGMENTS_AHEAD) * self.segment_bytes;
+        self.allocated_bytes = self.allocated_bytes.min(wanted);
+        while self.allocated_bytes < wanted && self.free_bytes() >= self.segment_bytes {
+            self.allocated_bytes += self.segment_bytes;
+        }
+        if let Some((disk, _)) = &self.journal {
+            disk.tell_ready_bytes(self.allocated_bytes.saturating_sub(used));
+        }
     }
 
     fn used_bytes(&self) -> u64 {
-        self.journal_bytes() + self.file_bytes
+        self.allocated_bytes + self.file_bytes
     }
 
     fn free_bytes(&self) -> u64 {
@@ -124,7 +157,9 @@ impl State {
 
 impl Space for Room {
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(self.0.lock().free_bytes())
+        let mut state = self.0.lock();
+        state.prepare();
+        Ok(state.free_bytes())
     }
 
     fn place(&self) -> String {
@@ -143,7 +178,7 @@ pub(crate) struct Filling {
 impl Journal for Filling {
     fn append(&mut self, batch: &Batch) -> Result<Place, JournalError> {
         let bytes = batch.payload.len() as u64 + BATCH_BYTES;
-        if !self.room.0.lock().fits(bytes) {
+        if !self.room.append(bytes) {
             self.disk.fail_append(1);
         }
         self.journal.append(batch)

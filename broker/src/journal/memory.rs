@@ -217,7 +217,7 @@ impl JournalLog for MemoryLog {
     }
 
     fn ready_bytes(&self) -> u64 {
-        u64::MAX
+        self.disk.content.lock().ready_bytes
     }
 
     /// There are none.
