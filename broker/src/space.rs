@@ -19,6 +19,9 @@ use crate::store::Store;
 const STORE_FACTOR: u64 = 3;
 /// Segments of the journal that there is always room for: the one that is written and the next.
 const SEGMENTS_KEPT: u64 = 2;
+/// Segments that the journal comes to take by itself while little else happens than what frees the
+/// disk: two that wait for a checkpoint, and two that are made ahead.
+const SEGMENTS_TAKEN: u64 = 4;
 
 /// Room on the disk that a broker stands on.
 pub trait Space: Send + Sync + fmt::Debug {
@@ -56,7 +59,8 @@ pub struct DiskRoom {
     /// Bytes of the store's own file that hold nothing any more. It does not shrink, but is used
     /// again.
     pub reusable_bytes: u64,
-    /// Bytes that have to stay free: the reserve, and what the next checkpoint may need.
+    /// Bytes that have to stay free: the reserve, what the next checkpoint may need, and segments
+    /// that the journal does not have yet.
     pub needed_bytes: u64,
     /// What would stay on the disk is refused until there is more room.
     pub is_full: bool,
@@ -74,6 +78,8 @@ pub(crate) struct Measured {
     pub(crate) free_bytes: u64,
     /// What the store's file takes.
     pub(crate) store_bytes: u64,
+    /// What the journal holds.
+    pub(crate) used_bytes: u64,
     /// What the journal can still take without another segment.
     pub(crate) ready_bytes: u64,
 }
@@ -91,6 +97,7 @@ impl Ruler {
         Ok(Measured {
             free_bytes: self.space.free_bytes()?,
             store_bytes: self.store.disk_bytes(),
+            used_bytes: self.log.used_bytes(),
             ready_bytes: self.log.ready_bytes(),
         })
     }
@@ -137,8 +144,11 @@ impl Gauge {
         let Measured {
             free_bytes,
             store_bytes,
+            used_bytes,
             ready_bytes,
         } = self.measured;
+        let journal_bytes = used_bytes.saturating_add(ready_bytes);
+        let segments_bytes = SEGMENTS_TAKEN * self.segment_bytes;
         let lives_in = load.stored_bytes.saturating_mul(STORE_FACTOR);
         let mut room = DiskRoom {
             free_bytes,
@@ -149,6 +159,7 @@ impl Gauge {
             },
             needed_bytes: self
                 .reserve_bytes
+                .saturating_add(segments_bytes.saturating_sub(journal_bytes))
                 .saturating_add(load.pending_bytes.saturating_mul(STORE_FACTOR)),
             is_full: self.room.is_full,
         };
@@ -168,6 +179,16 @@ impl Gauge {
     /// Little room is left: checkpoints come as soon as they free something.
     pub(crate) fn presses(&self) -> bool {
         self.presses
+    }
+
+    /// What a checkpoint may copy inside the store: before it frees anything, it takes more, and that
+    /// is what the reserve is for.
+    pub(crate) fn worn_bytes_max(&self) -> u64 {
+        if self.presses {
+            self.reserve_bytes / (2 * STORE_FACTOR)
+        } else {
+            u64::MAX
+        }
     }
 
     /// What is said to those who are refused.
@@ -211,7 +232,8 @@ mod tests {
         Measured {
             free_bytes,
             store_bytes: 0,
-            ready_bytes: 20 * MIB,
+            used_bytes: 0,
+            ready_bytes: 40 * MIB,
         }
     }
 
@@ -229,6 +251,17 @@ mod tests {
         let room = gauge.judge(pending(10 * MIB + 1));
         assert!(room.is_full);
         assert_eq!(room.needed_bytes, 130 * MIB + 3);
+    }
+
+    #[test]
+    fn segments_that_the_journal_has_not_made_yet_are_kept_room_for() {
+        let mut gauge = gauge(129 * MIB);
+        gauge.measured(Measured {
+            ready_bytes: 10 * MIB,
+            ..seen(129 * MIB)
+        });
+        assert_eq!(gauge.judge(Load::default()).needed_bytes, 130 * MIB);
+        assert!(gauge.judge(Load::default()).is_full);
     }
 
     #[test]
@@ -274,6 +307,7 @@ mod tests {
         assert!(gauge.judge(stored(0, true)).is_full, "a backup reads it");
         assert!(gauge.judge(stored(60 * MIB, false)).is_full);
         gauge.measured(Measured {
+            used_bytes: 35 * MIB,
             ready_bytes: 5 * MIB,
             free_bytes: 14 * MIB,
             ..drained

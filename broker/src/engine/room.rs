@@ -37,6 +37,9 @@ pub(super) struct Room {
     looked: Instant,
     /// Something was written since.
     is_touched: bool,
+    /// Journal that checkpoints have covered since the last look, and what they had until the one
+    /// that is under way: they took room that nobody has measured yet.
+    covered_bytes: (u64, u64),
     /// What the shard was told last.
     is_full: bool,
     spares_kept: bool,
@@ -71,6 +74,7 @@ impl Room {
             is_looking: false,
             looked: Instant::now(),
             is_touched: false,
+            covered_bytes: (0, 0),
             is_full: false,
             spares_kept: true,
             place,
@@ -81,7 +85,9 @@ impl Room {
 
     /// When the disk is looked at next; `None` while somebody looks.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        let interval = if self.is_touched || self.is_full {
+        let interval = if self.covered_bytes.0 > 0 {
+            Duration::ZERO
+        } else if self.is_touched || self.is_full {
             LOOK_INTERVAL
         } else {
             IDLE_LOOK_INTERVAL
@@ -93,6 +99,11 @@ impl Room {
     pub(super) fn explain(&self) -> String {
         self.meters.refused();
         self.gauge.explain(&self.place)
+    }
+
+    /// What a checkpoint may copy inside the store.
+    pub(super) fn worn_bytes_max(&self) -> u64 {
+        self.gauge.worn_bytes_max()
     }
 
     pub(super) fn wants_checkpoint(&self, last: Instant) -> bool {
@@ -117,6 +128,13 @@ impl Loop {
         }
     }
 
+    /// A checkpoint has brought so much journal into the store.
+    pub(super) fn store_grew(&mut self, covered_bytes: u64) {
+        if let Some(room) = &mut self.room {
+            room.covered_bytes.0 += covered_bytes;
+        }
+    }
+
     /// Has the disk looked at when it is time.
     pub(super) fn look_at_disk(&mut self) -> Result<(), Failure> {
         let Some(room) = &mut self.room else {
@@ -124,6 +142,8 @@ impl Loop {
         };
         if room.next_look().is_some_and(|at| at <= Instant::now()) {
             (room.is_looking, room.is_touched) = (true, false);
+            let (fresh, old) = room.covered_bytes;
+            room.covered_bytes = (0, old + fresh);
             if !room.looker.give(()) {
                 return Err(Failure::ThreadGone("room"));
             }
@@ -138,7 +158,10 @@ impl Loop {
         };
         (room.is_looking, room.looked) = (false, Instant::now());
         match measured {
-            Ok(measured) => room.gauge.measured(measured),
+            Ok(measured) => {
+                room.covered_bytes.1 = 0;
+                room.gauge.measured(measured);
+            }
             Err(error) => tracing::warn!(
                 place = room.place, %error, "cannot ask how much room the disk has"
             ),
@@ -151,8 +174,9 @@ impl Loop {
             return;
         };
         let gathered = self.engine.gathered_bytes() as u64;
+        let (fresh, old) = room.covered_bytes;
         let found = room.gauge.judge(Load {
-            pending_bytes: self.checkpoint.appended_bytes + gathered,
+            pending_bytes: self.checkpoint.appended_bytes + gathered + fresh + old,
             stored_bytes: self.checkpoint.stored_bytes,
             is_pinned: !matches!(self.backup, BackupState::None),
         });

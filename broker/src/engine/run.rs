@@ -322,7 +322,11 @@ impl Loop {
         if self.wants_checkpoint() {
             self.checkpoint.running = true;
             self.checkpoint.asked = (self.log.durable_lsn(0), self.checkpoint.appended_bytes);
-            if !self.follower.give(FollowerTask::Checkpoint) {
+            let worn_bytes_max = self.room.as_ref().map_or(u64::MAX, Room::worn_bytes_max);
+            if !self
+                .follower
+                .give(FollowerTask::Checkpoint { worn_bytes_max })
+            {
                 return Err(Failure::ThreadGone("follower"));
             }
         }
@@ -421,7 +425,9 @@ impl Loop {
                 records,
             } => {
                 self.checkpoint.stored_bytes = stored_bytes;
+                let before = self.checkpoint.appended_bytes;
                 self.checkpoint.written(lsn, covered_bytes);
+                self.store_grew(before - self.checkpoint.appended_bytes);
                 self.engine.install(lsn, blocks, records);
                 self.checkpoint.lsn = lsn;
                 self.touch_streams();

@@ -37,7 +37,10 @@ use crate::store::{
 #[derive(Debug)]
 pub(crate) enum FollowerTask {
     /// Bring the store up to what is durable now.
-    Checkpoint,
+    Checkpoint {
+        /// What is copied from worn blocks into new ones on the way, about; the rest follows later.
+        worn_bytes_max: u64,
+    },
     /// Nobody looks into the journal up to here any more.
     Trim(Lsn),
     /// Hand out the newest checkpoint, to be kept as it is while it is read.
@@ -86,6 +89,8 @@ pub(crate) struct Follower {
     records: Vec<RecordBlockMeta>,
     /// Journal that one checkpoint covers at most; the rest follows with the next.
     window_bytes: u64,
+    /// What one checkpoint copies from worn blocks, about: both lie in the store until it is done.
+    worn_bytes_max: u64,
     /// Journal that the last checkpoint covered.
     covered_bytes: u64,
     stop: Arc<AtomicBool>,
@@ -123,6 +128,7 @@ impl Follower {
             blocks,
             records,
             window_bytes: window_bytes.min(WINDOW_BYTES_MAX),
+            worn_bytes_max: u64::MAX,
             covered_bytes: 0,
             stop,
         }
@@ -136,7 +142,10 @@ impl Follower {
     /// Does one task. `None` when it was told to stop meanwhile.
     pub(crate) fn work(&mut self, task: &FollowerTask) -> Option<FollowerReport> {
         let report = match task {
-            FollowerTask::Checkpoint => self.checkpoint().map(|()| self.written()),
+            FollowerTask::Checkpoint { worn_bytes_max } => {
+                self.worn_bytes_max = *worn_bytes_max;
+                self.checkpoint().map(|()| self.written())
+            }
             FollowerTask::Trim(lsn) => {
                 let trimmed = self.log.trim(self.shard, *lsn).map_err(Failure::from);
                 trimmed.map(|()| FollowerReport::Trimmed { lsn: *lsn })
@@ -196,6 +205,7 @@ impl Follower {
             &blocks,
             &births,
             self.log.as_ref(),
+            self.worn_bytes_max,
             |id| window.is_alive(id, &parts),
             || stop.load(Ordering::Relaxed),
         )?;
