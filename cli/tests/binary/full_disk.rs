@@ -20,7 +20,6 @@ const IMAGE_BYTES: u64 = 512 * MIB;
 const RESERVE_BYTES: u64 = 32 * MIB;
 /// Small files, so that much of the image is for jobs.
 const SETTINGS: Settings = &[
-    ("VERTEILT_LOG", "info"),
     ("VERTEILT_DISK_RESERVE", "32MiB"),
     ("VERTEILT_JOURNAL__SEGMENT_BYTES", "16MiB"),
     ("VERTEILT_JOURNAL__BYTES_MAX", "256MiB"),
