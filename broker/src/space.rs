@@ -170,7 +170,10 @@ impl Gauge {
             |margin: u64| is_short || room.bytes() < room.needed_bytes.saturating_add(margin);
         // It is full from one mark on, and until another: so that it does not flutter.
         let is_full = lacks(if room.is_full { self.segment_bytes } else { 0 });
-        self.presses = lacks(2 * self.segment_bytes);
+        // As much again as waits now: a checkpoint begins when there is room for it and for what comes
+        // in meanwhile.
+        let uncovered = load.pending_bytes.saturating_mul(STORE_FACTOR);
+        self.presses = lacks(uncovered.saturating_add(2 * self.segment_bytes));
         room.is_full = is_full;
         self.room = room;
         room

@@ -32,8 +32,9 @@ const FLOOR_BYTES: u64 = RESERVE_BYTES / 2;
 const QUEUE: &str = "full";
 /// So few that they go in one frame, which is taken or refused as a whole.
 const BATCH_JOBS: u64 = 8;
-/// A push that finds no room is given up after this.
-const PUSH_MAX: Duration = Duration::from_millis(700);
+/// A push that finds no room is given up after this: longer than a checkpoint takes, behind which
+/// there may be room again.
+const PUSH_MAX: Duration = Duration::from_secs(3);
 
 /// Who pushes and works, and what is known of each job.
 struct User {
