@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use verteilt_client::{Client, ErrorCode, PushOptions};
 
 use self::image::Image;
@@ -97,13 +98,16 @@ impl User {
             let reserve = self.client.reserve(QUEUE, 64, Duration::from_secs(30));
             let jobs = self.runtime.block_on(reserve).unwrap();
             assert!(!jobs.is_empty(), "{} are missing", self.waiting.len());
-            for job in jobs {
+            for job in &jobs {
                 let number = self
                     .waiting
                     .remove(&job.id())
                     .expect("it was pushed, and once");
                 assert!(job.body() == &body(number), "the bytes of {number} changed");
-                self.runtime.block_on(job.ack()).unwrap();
+            }
+            let acks = join_all(jobs.into_iter().map(|job| job.ack()));
+            for acked in self.runtime.block_on(acks) {
+                acked.unwrap();
             }
         }
     }
