@@ -121,9 +121,10 @@ define need
 	if $(can-install); then $(install) $$packages; else echo "Missing, please install: $$packages"; exit 1; fi
 endef
 
-# A linker for Rust, strace to count the fdatasync calls behind an acknowledgement.
+# A linker for Rust, strace to count the fdatasync calls behind an acknowledgement, a file system to
+# fill.
 test-tools:
-	$(call need,$(call missing,cc:gcc cc:libc6-dev strace:strace))
+	$(call need,$(call missing,cc:gcc cc:libc6-dev strace:strace mkfs.ext4:e2fsprogs mount:mount))
 
 budget-tools:
 	$(call need,$(call missing,valgrind:valgrind))

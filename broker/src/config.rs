@@ -21,6 +21,10 @@ pub struct BrokerConfig {
     pub segment_bytes: u32,
     /// The journal may hold so many bytes before pushes are held; at least four segments.
     pub journal_bytes_max: u64,
+    /// Bytes of the disk that stay free, beside what the journal and the next checkpoint may need; at
+    /// least 16 MiB. With less, what would stay on the disk is refused until there is more;
+    /// acknowledgements and the like go on.
+    pub disk_reserve_bytes: u64,
     /// A checkpoint begins when so many bytes have been journaled since the last one.
     pub checkpoint_bytes: u64,
     /// A checkpoint begins after so many milliseconds if anything happened.
@@ -49,6 +53,9 @@ pub struct BrokerConfig {
 /// What a quarter of it gathers fits into it together with the largest piece that one connection
 /// hands in, which is two frames.
 const SEGMENT_BYTES_MIN: u32 = 4 * 1024 * 1024;
+const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// The store writes in files' parts of some MiB, and moves what is in them.
+const DISK_RESERVE_BYTES_MIN: u64 = 16 * 1024 * 1024;
 const CHECKPOINT_BYTES: u64 = limits::JOURNAL_BYTES_MAX / 4;
 const CHECKPOINT_INTERVAL_MS: u64 = 30_000;
 const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -72,6 +79,7 @@ impl BrokerConfig {
             connections_max: limits::CONNECTIONS_MAX,
             segment_bytes: limits::JOURNAL_SEGMENT_BYTES,
             journal_bytes_max: limits::JOURNAL_BYTES_MAX,
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
             checkpoint_bytes: CHECKPOINT_BYTES,
             checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
             memory_bytes_max: MEMORY_BYTES_MAX,
@@ -95,6 +103,11 @@ impl BrokerConfig {
         }
         if self.journal_bytes_max < 4 * u64::from(self.segment_bytes) {
             return Err("journal_bytes_max must be at least four segments".to_owned());
+        }
+        if self.disk_reserve_bytes < DISK_RESERVE_BYTES_MIN {
+            return Err(format!(
+                "disk_reserve must be at least {DISK_RESERVE_BYTES_MIN}"
+            ));
         }
         if self.checkpoint_bytes == 0 || self.checkpoint_bytes > self.journal_bytes_max / 2 {
             let text = "checkpoint_bytes must be above 0 and at most half of journal_bytes_max";

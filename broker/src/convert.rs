@@ -7,8 +7,8 @@ mod request;
 mod topic;
 
 pub(crate) use answer::{
-    DeliveredJob, FRAME_ROOM_BYTES, backup_data, backup_done, checkpoint_done, deliver, goodbye,
-    part, peeked, pushed, refused, simple,
+    DeliveredJob, FRAME_ROOM_BYTES, backup_data, backup_done, checkpoint_done, deliver, disk_full,
+    goodbye, part, peeked, pushed, refused, simple,
 };
 pub(crate) use records::{assigned, groups, published, records, topics};
 pub(crate) use request::{Bad, Context, Converted, convert, takes_credit};
@@ -37,6 +37,7 @@ pub(crate) fn code_of(refusal: Refusal) -> ErrorCode {
         Refusal::UploadLimit => ErrorCode::UploadLimit,
         Refusal::BodyTooLarge => ErrorCode::BodyTooLarge,
         Refusal::MemoryFull => ErrorCode::MemoryFull,
+        Refusal::DiskFull => ErrorCode::DiskFull,
         Refusal::ShuttingDown => ErrorCode::ShuttingDown,
         Refusal::Cancelled => ErrorCode::Cancelled,
         Refusal::Busy => ErrorCode::Busy,

@@ -32,6 +32,7 @@ mod pipe;
 mod plan;
 mod producer;
 mod restless;
+mod room;
 mod run;
 mod shrink;
 mod trace;

@@ -4,6 +4,7 @@
 use crate::dice::Dice;
 use crate::network::Break;
 use crate::pipe::Manners;
+use crate::room::Squeeze;
 
 /// A run.
 #[derive(Clone, Debug)]
@@ -118,6 +119,11 @@ pub(crate) enum Fault {
     Clock {
         by_ms: i64,
     },
+    /// The disk fills, for so long or until the end.
+    FullDisk {
+        how: Squeeze,
+        ms: Option<u64>,
+    },
 }
 
 /// What the connection of a slow reader holds.
@@ -138,6 +144,12 @@ impl Plan {
             faults: faults(&setting, &mut Dice::of(seed, 3)),
             setting,
         }
+    }
+
+    /// Whether the disk has an end.
+    pub(crate) fn is_bounded(&self) -> bool {
+        let fills = |plan: &FaultPlan| matches!(plan.fault, Fault::FullDisk { .. });
+        self.faults.iter().any(fills)
     }
 
     /// How long after the broker did something a client may see it.
@@ -354,8 +366,34 @@ fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
         };
         add(dice, stop);
     }
+    if dice.percent(20) {
+        let full = full_disk(setting, dice);
+        add(dice, full);
+    }
     faults.sort_by_key(|plan| plan.at_ms);
     faults
+}
+
+fn full_disk(setting: &Setting, dice: &mut Dice) -> Fault {
+    let ms = Some(dice.between(50, 2_500));
+    let few = dice.below(64 * 1024);
+    match dice.below(4) {
+        // Somebody else's files.
+        0 => Fault::FullDisk {
+            how: Squeeze::Taken(few / 2),
+            ms,
+        },
+        // It stays as it is: room comes of jobs that are done. The journal may keep two segments,
+        // and a third is how much more there has to be before pushes go on.
+        1 => Fault::FullDisk {
+            how: Squeeze::Kept(few + 3 * u64::from(setting.segment_bytes)),
+            ms: None,
+        },
+        _ => Fault::FullDisk {
+            how: Squeeze::Kept(few),
+            ms,
+        },
+    }
 }
 
 fn crash(dice: &mut Dice) -> Fault {

@@ -43,12 +43,8 @@ impl Appender {
         outcomes: mpsc::Sender<Outcome>,
     ) -> std::io::Result<Self> {
         let journal = Arc::new(Mutex::new(journal));
-        let post = Post {
-            name: "journal",
-            waiting: 2,
-            begin: || {},
-            awake,
-        };
+        let mut post = Post::new("journal", 2, || {});
+        post.awake = awake;
         // Whoever stands in for the threads decides how long everything takes, this too.
         let pace = matches!(workers, Workers::Threads).then(Pace::new);
         let work = disk_work::journal(Arc::clone(&journal));

@@ -11,7 +11,6 @@ use tokio_util::task::AbortOnDropHandle;
 use verteilt_core::{ConnectionId, Lsn};
 use verteilt_protocol::ErrorCode;
 
-use super::busy_poll::Awake;
 use super::failure::Failure;
 use super::run::Loop;
 use super::workers::{Post, Worker};
@@ -104,12 +103,7 @@ impl Loop {
         };
         let (answers, pieces) = mpsc::channel(PIECES);
         let lsn = pinned.lsn();
-        let post = Post {
-            name: "backup",
-            waiting: PIECES,
-            begin: step_back,
-            awake: Awake::default(),
-        };
+        let post = Post::new("backup", PIECES, step_back);
         let reader = Worker::spawn(&self.workers, post, answers, pieces_of(pinned));
         match reader {
             Ok(reader) => {
@@ -211,12 +205,7 @@ mod tests {
     /// What a client is sent for these pieces.
     async fn sent(outbox: &Arc<Outbox>, pieces: Vec<Piece>) -> Vec<Frame> {
         let (answers, receiver) = mpsc::channel(PIECES);
-        let post = Post {
-            name: "backup",
-            waiting: PIECES,
-            begin: || {},
-            awake: Awake::default(),
-        };
+        let post = Post::new("backup", PIECES, || {});
         let mut pieces = pieces.into_iter();
         let next = move |()| pieces.next();
         let reader = Worker::spawn(&Workers::Threads, post, answers, next).unwrap();

@@ -9,6 +9,7 @@ use verteilt_core::BodyRun;
 
 use super::bodies::{Loaded, Source};
 use crate::journal::{Batch, Journal, JournalError, JournalLog, Place};
+use crate::space::Measured;
 use crate::store::{BlockReader, StoreError};
 
 /// What these workers say to the loop.
@@ -19,6 +20,7 @@ pub(super) enum Outcome {
     Sealed,
     JournalFailed(JournalError),
     Loaded(Vec<(Source, Result<Loaded, LoadError>)>),
+    Measured(std::io::Result<Measured>),
 }
 
 /// Why a body could not be read.

@@ -34,6 +34,7 @@ impl Loop {
     pub(super) fn decide(&mut self) {
         let now_ms = self.clock.now_ms();
         loop {
+            self.judge_room(now_ms);
             let mut round = Round::default();
             let round_bytes = self.settings.gathered_bytes_max.min(ROUND_BYTES);
             while round.bytes < round_bytes && self.has_room() {

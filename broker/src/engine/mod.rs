@@ -17,6 +17,7 @@
 //! | `streams.rs` | bodies too large for one frame |
 //! | `run.rs` | the loop that joins the engine to its threads and to connections |
 //! | `intake.rs`, `telling.rs` | its two halves: what comes in, what goes out |
+//! | `room.rs` | how full the disk is, and what is done about it |
 //! | `workers.rs` | the threads that may block, and who may stand in for them |
 //! | `disk_work.rs` | what they do: append to the journal, read bodies |
 //! | `inbox.rs` | what reaches the loop, and the bound on it |
@@ -35,6 +36,7 @@ mod peer;
 mod reader;
 mod reading;
 mod records;
+mod room;
 mod run;
 mod settings;
 mod step;
@@ -50,6 +52,7 @@ pub use failure::Failure;
 pub(crate) use inbox::{EngineHandle, Inbound, Request};
 pub(crate) use reader::RecordFrame;
 pub(crate) use records::Records;
+pub(crate) use room::RoomParts;
 pub(crate) use run::{EngineParts, run};
 pub(crate) use settings::Settings;
 pub(crate) use step::Engine;

@@ -22,6 +22,7 @@ use super::inbox::{EngineHandle, Inbound};
 use super::parcels::Parcels;
 use super::peer::Peer;
 use super::reading::Audience;
+use super::room::{Room, RoomParts};
 use super::settings::Settings;
 use super::step::Engine;
 use super::workers::{Post, Worker, Workers};
@@ -55,6 +56,8 @@ pub(crate) struct EngineParts {
     pub(crate) workers: Workers,
     pub(crate) settings: Settings,
     pub(crate) welcome: Welcome,
+    /// `None`: there is always room.
+    pub(crate) room: Option<RoomParts>,
     pub(crate) handle: EngineHandle,
     pub(crate) inbox: mpsc::Receiver<Inbound>,
 }
@@ -86,6 +89,7 @@ pub(super) struct Loop {
     /// The last batch is not sealed yet; since when it is quiet.
     pub(super) unsealed_since: Option<Instant>,
     pub(super) checkpoint: CheckpointState,
+    pub(super) room: Option<Room>,
     pub(super) backup: BackupState,
     pub(super) stopping: Option<Instant>,
     pub(super) goodbye: Goodbye,
@@ -111,6 +115,8 @@ pub(super) struct CheckpointState {
     /// Events up to here are in the store.
     pub(super) lsn: u64,
     pub(super) appended_bytes: u64,
+    /// What lives in the store.
+    pub(super) stored_bytes: u64,
     /// How far the checkpoint that is running was asked to go, and what had been appended then.
     pub(super) asked: (Lsn, u64),
     /// Who waits until the store holds everything up to which LSN.
@@ -139,17 +145,14 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
     let mut inbox = parts.inbox;
     let stop_follower = parts.follower.stop_flag();
     let (journal, follower, blocks) = (parts.journal, parts.follower, parts.blocks);
+    let stored_bytes = follower.stored_bytes();
+    let room = parts
+        .room
+        .map(|room| Room::start(room, &parts.workers, outcome_sender.clone()));
+    let room = room.transpose().map_err(|_| Failure::ThreadGone("room"))?;
     let answers = (outcome_sender, report_sender);
-    let awake = Awake::default();
-    let threads = spawn(
-        &parts.workers,
-        journal,
-        follower,
-        blocks,
-        awake.clone(),
-        answers,
-    )
-    .map_err(|_| Failure::ThreadGone("journal"))?;
+    let threads = spawn(&parts.workers, journal, follower, blocks, answers)
+        .map_err(|_| Failure::ThreadGone("journal"))?;
     let (clock, settings, welcome) = (parts.clock, parts.settings, parts.welcome);
     let mut this = Loop::new(
         parts.engine,
@@ -158,7 +161,7 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
         welcome,
         (threads, parts.workers),
         (parts.handle, stop_follower),
-        awake,
+        (room, stored_bytes),
     );
     let result = this.turn_until_stopped(&mut inbox, outcomes, reports).await;
     this.close(result.as_ref().err());
@@ -170,6 +173,7 @@ type Threads = (
     Appender,
     Worker<Vec<super::Source>>,
     Worker<FollowerTask>,
+    Awake,
 );
 
 fn spawn(
@@ -177,30 +181,24 @@ fn spawn(
     journal: Box<dyn Journal>,
     mut follower: Follower,
     blocks: BlockReader,
-    awake: Awake,
     (outcomes, reports): (mpsc::Sender<Outcome>, mpsc::Sender<FollowerReport>),
 ) -> std::io::Result<Threads> {
     let log = journal.log();
-    let post = |name, waiting, begin| Post {
-        name,
-        waiting,
-        begin,
-        awake: Awake::default(),
-    };
-    let journal = Appender::new(journal, workers, awake, outcomes.clone())?;
+    let awake = Awake::default();
+    let journal = Appender::new(journal, workers, awake.clone(), outcomes.clone())?;
     let loader = Worker::spawn(
         workers,
-        post("loader", 2, || {}),
+        Post::new("loader", 2, || {}),
         outcomes,
         disk_work::load(Arc::clone(&log), blocks),
     )?;
     let follower = Worker::spawn(
         workers,
-        post("follower", 4, follower::step_back),
+        Post::new("follower", 4, follower::step_back),
         reports,
         move |task| follower.work(&task),
     )?;
-    Ok((log, journal, loader, follower))
+    Ok((log, journal, loader, follower, awake))
 }
 
 impl Loop {
@@ -209,9 +207,9 @@ impl Loop {
         clock: Clock,
         settings: Settings,
         welcome: Welcome,
-        ((log, journal, loader, follower), workers): (Threads, Workers),
+        ((log, journal, loader, follower, awake), workers): (Threads, Workers),
         (handle, stop_follower): (EngineHandle, Arc<AtomicBool>),
-        awake: Awake,
+        (room, stored_bytes): (Option<Room>, u64),
     ) -> Self {
         let lsn = follower_lsn(&log, &engine);
         let log_bytes = log.used_bytes();
@@ -246,9 +244,11 @@ impl Loop {
                 last: Instant::now(),
                 lsn,
                 appended_bytes: log_bytes,
+                stored_bytes,
                 asked: (0, 0),
                 waiting: Vec::new(),
             },
+            room,
             backup: BackupState::None,
             stopping: None,
             goodbye: Goodbye::NotYet,
@@ -328,6 +328,7 @@ impl Loop {
             if let Some(batch) = self.engine.take_batch() {
                 self.checkpoint.appended_bytes += batch.payload.len() as u64;
                 self.unsealed_since = None;
+                self.touch_disk();
                 self.append(batch)?;
             } else if self
                 .unsealed_since
@@ -338,10 +339,15 @@ impl Loop {
             }
         }
         self.load()?;
+        self.look_at_disk()?;
         if self.wants_checkpoint() {
             self.checkpoint.running = true;
             self.checkpoint.asked = (self.log.durable_lsn(0), self.checkpoint.appended_bytes);
-            if !self.follower.give(FollowerTask::Checkpoint) {
+            let worn_bytes_max = self.room.as_ref().map_or(u64::MAX, Room::worn_bytes_max);
+            if !self
+                .follower
+                .give(FollowerTask::Checkpoint { worn_bytes_max })
+            {
                 return Err(Failure::ThreadGone("follower"));
             }
         }
@@ -400,7 +406,9 @@ impl Loop {
             return false;
         }
         let durable = self.log.durable_lsn(0);
-        let due = state.last.elapsed() >= self.settings.checkpoint_interval;
+        let pressed = self.room.as_ref();
+        let due = state.last.elapsed() >= self.settings.checkpoint_interval
+            || pressed.is_some_and(|room| room.wants_checkpoint(state.last));
         !state.waiting.is_empty()
             || self.backup_waits()
             || state.appended_bytes >= self.settings.checkpoint_bytes
@@ -415,6 +423,7 @@ impl Loop {
             }
             Outcome::Sealed => self.appending = false,
             Outcome::JournalFailed(error) => return Err(error.into()),
+            Outcome::Measured(measured) => self.disk_measured(measured),
             Outcome::Loaded(all) => {
                 self.loading -= 1;
                 for (source, loaded) in all {
@@ -452,10 +461,14 @@ impl Loop {
             FollowerReport::Written {
                 lsn,
                 covered_bytes,
+                stored_bytes,
                 blocks,
                 records,
             } => {
+                self.checkpoint.stored_bytes = stored_bytes;
+                let before = self.checkpoint.appended_bytes;
                 self.checkpoint.written(lsn, covered_bytes);
+                self.store_grew(before - self.checkpoint.appended_bytes);
                 self.engine.install(lsn, blocks, records);
                 self.checkpoint.lsn = lsn;
                 self.touch_streams();
@@ -465,6 +478,7 @@ impl Loop {
             }
             FollowerReport::Trimmed { lsn } => {
                 self.checkpoint.running = false;
+                self.touch_disk();
                 self.checkpoint.last = Instant::now();
                 let waiting = std::mem::take(&mut self.checkpoint.waiting);
                 for (connection, correlation, wanted) in waiting {
@@ -495,6 +509,13 @@ impl Loop {
         }
         if let Some(since) = self.unsealed_since.filter(|_| !self.appending) {
             wake = wake.min(since + self.settings.seal_after);
+        }
+        let room = self.room.as_ref();
+        let looks = room.and_then(Room::next_look);
+        wake = looks.map_or(wake, |at| wake.min(at));
+        if !self.checkpoint.running && self.log.durable_lsn(0) > self.checkpoint.lsn {
+            let pressed = room.and_then(|room| room.next_checkpoint(self.checkpoint.last));
+            wake = pressed.map_or(wake, |at| wake.min(at));
         }
         // Once that has passed, what it still waits for wakes the loop.
         if let Some(until) = self.stopping.filter(|until| *until > now) {
@@ -529,6 +550,9 @@ impl Loop {
         self.peers.values().for_each(|peer| peer.outbox.close());
         self.peers.clear();
         self.stop_follower.store(true, Ordering::Relaxed);
+        if let Some(room) = &mut self.room {
+            room.end();
+        }
         self.follower.end();
         self.loader.end();
         self.journal.end();

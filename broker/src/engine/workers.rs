@@ -59,13 +59,25 @@ enum Feed<T> {
 /// What a worker is called and how its thread begins.
 #[derive(Clone)]
 pub(super) struct Post {
-    pub(super) name: &'static str,
+    name: &'static str,
     /// At most so many tasks wait; the loop never gives more, so giving one never blocks.
-    pub(super) waiting: usize,
+    waiting: usize,
     /// Called first on its thread.
-    pub(super) begin: fn(),
+    begin: fn(),
     /// While this is on, it looks for the next task for a while before it sleeps.
     pub(super) awake: Awake,
+}
+
+impl Post {
+    pub(super) fn new(name: &'static str, waiting: usize, begin: fn()) -> Self {
+        let awake = Awake::default();
+        Self {
+            name,
+            waiting,
+            begin,
+            awake,
+        }
+    }
 }
 
 impl<T: Send + 'static> Worker<T> {
@@ -79,7 +91,7 @@ impl<T: Send + 'static> Worker<T> {
         match workers {
             Workers::Threads => Self::thread(post, answers, work),
             Workers::Workshop(workshop) => {
-                Ok(Self::task(Arc::clone(workshop), post, answers, work))
+                Ok(Self::task(Arc::clone(workshop), &post, answers, work))
             }
         }
     }
@@ -110,10 +122,11 @@ impl<T: Send + 'static> Worker<T> {
 
     fn task<A: Send + 'static>(
         workshop: Arc<dyn Workshop>,
-        post: Post,
+        post: &Post,
         answers: mpsc::Sender<A>,
         work: impl FnMut(T) -> Option<A> + Send + 'static,
     ) -> Self {
+        let name = post.name;
         let (feed, mut tasks) = mpsc::channel(post.waiting);
         let work = Arc::new(Mutex::new(work));
         let task = tokio::spawn(async move {
@@ -122,7 +135,7 @@ impl<T: Send + 'static> Worker<T> {
                 let work = Arc::clone(&work);
                 // Nobody listens any more if the worker was dropped meanwhile.
                 let chore = Box::new(move || drop(done.send((*work.lock())(task))));
-                workshop.work(post.name, chore).await;
+                workshop.work(name, chore).await;
                 let Ok(Some(answer)) = answer.await else {
                     return;
                 };

@@ -221,8 +221,11 @@ impl JournalLog for MemoryLog {
     }
 
     fn ready_bytes(&self) -> u64 {
-        u64::MAX
+        self.disk.content.lock().ready_bytes
     }
+
+    /// There are none.
+    fn keep_spares(&self, _keep: bool) {}
 }
 
 /// The bytes at a place within one payload.

@@ -192,4 +192,8 @@ pub trait JournalLog: Send + Sync + std::fmt::Debug {
     /// this shrinks towards 0; hold pushes before it does, for appends then wait and in the end
     /// fail.
     fn ready_bytes(&self) -> u64;
+
+    /// Whether trimmed files are kept for their next use, as they are at first. While they are not,
+    /// those that are there already are deleted, too: their room is somebody else's.
+    fn keep_spares(&self, keep: bool);
 }
