@@ -99,3 +99,112 @@ pub(crate) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     })
     .await;
 }
+
+/// A line to the broker that can be cut. Whoever connects again gets through.
+pub(crate) struct Line {
+    address: SocketAddr,
+    cut: tokio::sync::watch::Sender<u32>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Line {
+    pub(crate) async fn to(house: &House) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, broker) = (listener.local_addr().unwrap(), house.address());
+        let (cut, _) = tokio::sync::watch::channel(0);
+        let cuts = cut.clone();
+        let accepting = tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut cuts = cuts.subscribe();
+                let Ok(mut far) = tokio::net::TcpStream::connect(broker).await else {
+                    continue;
+                };
+                tokio::spawn(async move {
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = cuts.changed() => {}
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            cut,
+            accepting,
+        }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        let url = format!("verteilt://{}", self.address);
+        Client::connect(&url).await.unwrap()
+    }
+
+    /// Cuts it once.
+    pub(crate) fn cut(&self) {
+        self.cut.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Cuts it for good.
+    pub(crate) fn tear(&self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// Serves requests that end only when somebody ends them; says when one began and when one ended.
+pub(crate) async fn hang(client: &Client, service: &str, concurrency: u32) -> (Serving, Seen) {
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let handler = move |_request: verteilt_client::Request| {
+        let noted = noted.clone();
+        async move {
+            noted.begun.add_permits(1);
+            let _ended = Ended(noted.ended);
+            std::future::pending::<Result<Response, String>>().await
+        }
+    };
+    let options = ServeOptions::concurrency(concurrency).instance("slow");
+    let serving = client.serve(service, options, handler).await.unwrap();
+    (serving, seen)
+}
+
+/// A permit for each handler that has begun, and for each that was dropped.
+#[derive(Clone)]
+pub(crate) struct Seen {
+    pub(crate) begun: std::sync::Arc<tokio::sync::Semaphore>,
+    pub(crate) ended: std::sync::Arc<tokio::sync::Semaphore>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        let none = || std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        Self {
+            begun: none(),
+            ended: none(),
+        }
+    }
+}
+
+impl Seen {
+    pub(crate) async fn begins(&self) {
+        within(self.begun.acquire()).await.unwrap().forget();
+    }
+
+    pub(crate) async fn ends(&self) {
+        within(self.ended.acquire()).await.unwrap().forget();
+    }
+}
+
+struct Ended(std::sync::Arc<tokio::sync::Semaphore>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
