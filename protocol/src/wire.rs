@@ -988,9 +988,9 @@ pub struct TracedRequest {
     pub parent_request_id: ::prost::bytes::Bytes,
     #[prost(bytes = "bytes", tag = "3")]
     pub gateway_id: ::prost::bytes::Bytes,
-    /// When it was accepted, in milliseconds since 1970.
+    /// When it was accepted, in microseconds since 1970.
     #[prost(uint64, tag = "4")]
-    pub time_ms: u64,
+    pub time_us: u64,
     #[prost(message, repeated, tag = "5")]
     pub steps: ::prost::alloc::vec::Vec<TraceStep>,
 }

@@ -111,7 +111,7 @@ fn traced(traced: &TracedRequest) -> wire::TracedRequest {
         request_id: id(traced.request.0),
         parent_request_id: traced.parent.map(|parent| id(parent.0)).unwrap_or_default(),
         gateway_id: id(traced.gateway.0),
-        time_ms: begun_us / 1_000,
+        time_us: begun_us,
         steps: steps.map(|taken| step(taken, begun_us)).collect(),
     }
 }

@@ -16,6 +16,7 @@ mod queue;
 mod restarts;
 mod round_trip;
 mod serve;
+mod service;
 mod signals;
 mod topic;
 mod torture;

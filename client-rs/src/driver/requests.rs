@@ -143,8 +143,11 @@ impl RequestLedger {
             (Wish::Send(outgoing), _) => self.add(*outgoing),
             (Wish::Cancel(request), session) => {
                 self.queue.retain(|outgoing| outgoing.id != request);
-                if let (Some(open), Some((out, _))) = (self.open.remove(&request), session) {
-                    open.close();
+                let Some(open) = self.open.remove(&request) else {
+                    return;
+                };
+                open.close();
+                if let Some((out, _)) = session {
                     let request_id = request.to_wire();
                     let message = wire::RequestCancel { request_id };
                     out.with_payload(FrameType::RequestCancel, 0, &message, &Bytes::new());
@@ -238,7 +241,7 @@ impl RequestLedger {
                 }
             }
             // A reply, or a body that was passed on, is whole: the lease is over.
-            Side::Worker(token) => drop(self.held.remove(&token)),
+            Side::Worker(token) => self.release(token),
         }
     }
 
@@ -259,7 +262,14 @@ impl RequestLedger {
         out.with_payload(FrameType::Reply, 0, reply, payload);
         match outlet {
             Some(outlet) => held.outlet = Some(outlet),
-            None => drop(self.held.remove(&reply.token)),
+            None => self.release(reply.token),
+        }
+    }
+
+    /// The lease is over, as its worker wanted. What is still read of the request does not come.
+    fn release(&mut self, token: u64) {
+        if let Some(held) = self.held.remove(&token) {
+            held.close_body();
         }
     }
 
@@ -387,10 +397,8 @@ impl RequestLedger {
             return false;
         };
         match (outlet, self.held.get_mut(&token)) {
-            (Some(outlet), Some(held)) => {
-                held.inlet = None;
-                held.outlet = Some(outlet);
-            }
+            // What this worker still reads of the body may go into what it sends on.
+            (Some(outlet), Some(held)) => held.outlet = Some(outlet),
             _ => drop(self.held.remove(&token)),
         }
         // A handler that has been dropped meanwhile does not mind.
@@ -484,6 +492,14 @@ impl Open {
 }
 
 impl Held {
+    /// Whoever still reads the body of the request is told that no more of it comes.
+    fn close_body(&self) {
+        if let Some(inlet) = &self.inlet {
+            let code = ErrorCode::BodyBroken.number();
+            inlet.fail(ClientError::refused_number(code));
+        }
+    }
+
     fn end(self, error: &ClientError) {
         if let Some(outlet) = &self.outlet {
             outlet.close();

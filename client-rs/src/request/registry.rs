@@ -123,8 +123,8 @@ pub struct TracedRequest {
     pub parent: Option<RequestId>,
     /// Where its reply went.
     pub gateway: GatewayId,
-    /// When it was accepted, in milliseconds since 1970.
-    pub time_ms: u64,
+    /// When it was accepted, in microseconds since 1970 on the broker's clock.
+    pub time_us: u64,
     /// What happened to it, in order.
     pub steps: Vec<TraceStep>,
 }
@@ -254,7 +254,7 @@ fn traced(traced: wire::TracedRequest) -> Result<TracedRequest, ClientError> {
         request,
         parent: RequestId::from_wire(&traced.parent_request_id),
         gateway,
-        time_ms: traced.time_ms,
+        time_us: traced.time_us,
         steps: traced.steps.into_iter().map(Into::into).collect(),
     })
 }

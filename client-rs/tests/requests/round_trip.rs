@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use verteilt_client::{Body, ErrorCode, Header, Request, Response, ServeOptions};
@@ -157,6 +158,33 @@ async fn a_body_that_streams_goes_on_from_the_caller_after_a_forward() {
         let response = within(sending.send()).await.unwrap();
         assert_eq!(within(response.body.bytes()).await.unwrap(), expected);
     }
+}
+
+/// More than any window holds: the parts go from the caller to each forwarder that reads, and on.
+#[tokio::test]
+async fn a_body_may_be_read_and_sent_on_by_one_service_after_the_other() {
+    let house = House::start().await;
+    let (worker, caller) = (house.client().await, house.client().await);
+    let mut servings = vec![echo(&worker, "last", 1).await];
+    for (service, next) in [("one", "two"), ("two", "last")] {
+        let pass_on = move |mut request: Request| async move {
+            let first = request.body().chunk().await.unwrap().unwrap();
+            let marked = [&first[..], next.as_bytes()].concat();
+            let rest = request.take_body();
+            let first = futures_util::stream::iter([Ok(marked.into())]);
+            let body = Body::from_stream(first.chain(rest));
+            request.forward(next).body(body).send().await
+        };
+        let options = ServeOptions::default();
+        servings.push(worker.serve(service, options, pass_on).await.unwrap());
+    }
+    let chunks = futures_util::stream::repeat_with(|| Ok::<_, String>(vec![b'.'; 50_000]));
+    let body = Body::from_stream(chunks.take(100));
+    let response = within(caller.request("one").body(body).send())
+        .await
+        .unwrap();
+    let answer = within(response.body.bytes()).await.unwrap();
+    assert_eq!(answer.len(), 100 * 50_000 + "two".len() + "last".len());
 }
 
 #[tokio::test]

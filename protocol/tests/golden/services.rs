@@ -125,7 +125,7 @@ fn traces() -> Vec<Case> {
         request_id: id(0x20),
         parent_request_id: id(0x10),
         gateway_id: id(0x40),
-        time_ms: 1_760_000_000_000,
+        time_us: 1_760_000_000_000_123,
         steps: vec![accepted, started, ended],
     };
     let reply = TraceReply {

@@ -58,8 +58,8 @@ impl Requests {
 
     /// The next bytes of a body. What comes late is nobody's business any more.
     pub(super) fn part(&mut self, connection: ConnectionId, side: Side, part: Part) {
-        if let Some(request) = self.source_of(connection, side) {
-            return self.body_part(request, part);
+        if let Some((request, link)) = self.source_of(connection, side) {
+            return self.body_part(request, link, part);
         }
         if let Side::Worker(token) = side
             && let Some(request) = self.held_by(connection, token)
@@ -68,24 +68,28 @@ impl Requests {
         }
     }
 
-    /// The request whose body comes from there.
-    fn source_of(&self, connection: ConnectionId, side: Side) -> Option<RequestId> {
+    /// The request whose body comes from there, and over which link.
+    fn source_of(&self, connection: ConnectionId, side: Side) -> Option<(RequestId, usize)> {
         match side {
             Side::Caller(request) => {
                 let open = self.open.get(&request)?;
                 let inbox = self.inboxes.get(&open.gateway)?;
-                (open.source == Source::Caller && inbox.connection == Some(connection))
-                    .then_some(request)
+                let link = open.link_from(Source::Caller)?;
+                (inbox.connection == Some(connection)).then_some((request, link))
             }
-            Side::Worker(token) => {
-                let request = *self.tokens.get(&token)?;
-                let source = self.open.get(&request)?.source;
-                (source == Source::Forwarder(connection, token)).then_some(request)
-            }
+            Side::Worker(token) => self.forwarder_of(connection, token),
         }
     }
 
-    fn body_part(&mut self, request: RequestId, part: Part) {
+    /// The request that was forwarded under this token, and the link that its forwarder feeds.
+    fn forwarder_of(&self, connection: ConnectionId, token: u64) -> Option<(RequestId, usize)> {
+        let request = *self.tokens.get(&token)?;
+        let open = self.open.get(&request)?;
+        let link = open.link_from(Source::Forwarder(connection, token))?;
+        Some((request, link))
+    }
+
+    fn body_part(&mut self, request: RequestId, at: usize, part: Part) {
         let Some(open) = self.open.get_mut(&request) else {
             return;
         };
@@ -93,25 +97,32 @@ impl Requests {
         if part.broken {
             return self.end(request, Refusal::BodyBroken);
         }
-        if bytes > open.body_credit {
+        if bytes > open.links[at].credit {
             return self.end(request, Refusal::StreamCreditExceeded);
         }
-        open.body_credit -= bytes;
+        open.links[at].credit -= bytes;
         let lease = open.lease().copied();
+        let to = match at.checked_sub(1).map(|before| open.links[before].from) {
+            Some(Source::Forwarder(connection, token)) => Some((connection, token)),
+            _ => lease.and_then(|lease| {
+                let server = self.servers.get(&lease.server)?;
+                Some((server.connection, lease.token))
+            }),
+        };
         if !part.more {
-            if let Stage::Waiting { content, .. } = &mut open.stage {
+            if let Stage::Waiting { content, .. } = &mut open.stage
+                && at == 0
+            {
                 content.more = false;
             }
-            let source = std::mem::replace(&mut open.source, Source::Nobody);
-            self.forget_source(source);
+            // Whoever brought it needs no more from those behind it.
+            let over = open.links.split_off(at);
+            self.forget_links(&over, over.first().map(|link| link.from));
         }
         // Without a lease nobody has granted anything: the part is empty.
-        let Some(lease) = lease else {
-            return;
-        };
-        if let Some(server) = self.servers.get(&lease.server) {
-            let effect = RequestEffect::Part(Side::Worker(lease.token), part);
-            self.output.push((server.connection, effect));
+        if let Some((connection, token)) = to {
+            let effect = RequestEffect::Part(Side::Worker(token), part);
+            self.output.push((connection, effect));
         }
     }
 
@@ -163,17 +174,23 @@ impl Requests {
         }
     }
 
+    /// From the worker that holds the request, or from a forwarder that still reads of it.
     fn body_credit(&mut self, connection: ConnectionId, token: u64, bytes: u64) {
-        let Some(request) = self.held_by(connection, token) else {
+        let holder = self.held_by(connection, token).map(|request| (request, 0));
+        let forwarder = self.forwarder_of(connection, token);
+        let Some((request, at)) = holder.or(forwarder.map(|(request, at)| (request, at + 1)))
+        else {
             return;
         };
         let Some(open) = self.open.get_mut(&request) else {
             return;
         };
-        open.body_credit = open.body_credit.saturating_add(bytes);
-        open.body_asked = true;
-        let (to, side) = match open.source {
-            Source::Nobody => return,
+        let Some(link) = open.links.get_mut(at) else {
+            return;
+        };
+        link.credit = link.credit.saturating_add(bytes);
+        link.asked = true;
+        let (to, side) = match link.from {
             Source::Caller => {
                 let inbox = self.inboxes.get(&open.gateway);
                 let connection = inbox.and_then(|inbox| inbox.connection);

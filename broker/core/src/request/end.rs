@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Requests;
 use super::command::Side;
 use super::effect::RequestEffect;
-use super::open::{Lease, Open, Source};
+use super::open::{Lease, Link, Open, Source};
 use super::trace::TraceKind;
 use crate::effect::Refusal;
 use crate::id::{ConnectionId, Micros, RequestId};
@@ -15,9 +15,7 @@ impl Requests {
     pub(super) fn finish(&mut self, request: RequestId) {
         self.trace(request, TraceKind::Ended(None));
         if let Some(open) = self.remove(request) {
-            if let Source::Forwarder(connection, token) = open.source {
-                self.tell_worker(connection, token, Refusal::Cancelled);
-            }
+            self.tell_forwarders(&open.links, None, Refusal::Cancelled);
             self.reap(open.lease());
             self.dispatch(&open.service);
         }
@@ -44,9 +42,7 @@ impl Requests {
                 _ => {}
             }
         }
-        if let Source::Forwarder(connection, token) = open.source {
-            self.tell_worker(connection, token, refusal);
-        }
+        self.tell_forwarders(&open.links, None, refusal);
         if refusal != Refusal::Cancelled {
             let ended = RequestEffect::Ended {
                 side: Side::Caller(request),
@@ -118,7 +114,7 @@ impl Requests {
         self.leave_line(request);
         let open = self.open.remove(&request)?;
         self.deadlines.remove(&(open.deadline_us, request));
-        self.forget_source(open.source);
+        self.forget_tokens(&open.links);
         if let Some(lease) = open.lease() {
             self.release(lease);
         }
@@ -128,12 +124,27 @@ impl Requests {
         Some(open)
     }
 
-    /// Nobody brings parts under this token any more.
-    pub(super) fn forget_source(&mut self, source: Source) {
-        if let Source::Forwarder(connection, token) = source {
-            self.tokens.remove(&token);
-            if let Some(known) = self.connections.get_mut(&connection) {
-                known.forwarding.remove(&token);
+    /// Nobody brings parts over these any more; tells all but the one who knows.
+    pub(super) fn forget_links(&mut self, links: &[Link], knows: Option<Source>) {
+        self.forget_tokens(links);
+        self.tell_forwarders(links, knows, Refusal::Cancelled);
+    }
+
+    fn forget_tokens(&mut self, links: &[Link]) {
+        for link in links {
+            if let Source::Forwarder(connection, token) = link.from {
+                self.tokens.remove(&token);
+                if let Some(known) = self.connections.get_mut(&connection) {
+                    known.forwarding.remove(&token);
+                }
+            }
+        }
+    }
+
+    fn tell_forwarders(&mut self, links: &[Link], knows: Option<Source>, refusal: Refusal) {
+        for link in links.iter().filter(|link| Some(link.from) != knows) {
+            if let Source::Forwarder(connection, token) = link.from {
+                self.tell_worker(connection, token, refusal);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Requests;
 use super::command::{Content, Forward};
-use super::open::{Source, Stage};
+use super::open::{Link, Source, Stage};
 use super::trace::TraceKind;
 use crate::effect::Refusal;
 use crate::id::ConnectionId;
@@ -24,7 +24,8 @@ impl Requests {
         if open.forwards >= self.limits.forwards_max {
             return Err(Refusal::ForwardLimit);
         }
-        if forward.rest_from_caller && (open.body_asked || forward.content.more) {
+        let asked = open.links.first().is_some_and(|link| link.asked);
+        if forward.rest_from_caller && (asked || forward.content.more) {
             return Err(Refusal::BadArgument);
         }
         let bytes = forward.content.payload.len() as u64;
@@ -38,37 +39,31 @@ impl Requests {
         let Some(open) = self.open.get_mut(&request) else {
             return Ok(());
         };
-        let before = open.source;
+        let mut over = Vec::new();
         if forward.rest_from_caller {
-            forward.content.more = before != Source::Nobody;
+            forward.content.more = !open.links.is_empty();
         } else if forward.content.more {
-            open.source = Source::Forwarder(connection, token);
+            // What it still reads itself may go into what it sends on.
+            open.links
+                .insert(0, Link::new(Source::Forwarder(connection, token)));
         } else {
-            open.source = Source::Nobody;
+            over = std::mem::take(&mut open.links);
         }
-        let source = open.source;
         let old = std::mem::replace(&mut open.service, forward.service);
         open.version = forward.version;
         open.endpoint = forward.endpoint;
         open.forwards += 1;
-        open.body_credit = 0;
-        open.body_asked = false;
         open.stage = Stage::Waiting {
             order: 0,
             since_us: self.now_us,
             content: Content::default(),
         };
-        if source != before {
-            self.forget_source(before);
-            if let Source::Forwarder(connection, token) = before {
-                self.tell_worker(connection, token, Refusal::Cancelled);
-            }
-            if let Source::Forwarder(connection, token) = source {
-                self.tokens.insert(token, request);
-                let known = self.connections.get_mut(&connection);
-                known.map(|known| known.forwarding.insert(token));
-            }
+        if forward.content.more && !forward.rest_from_caller {
+            self.tokens.insert(token, request);
+            let known = self.connections.get_mut(&connection);
+            known.map(|known| known.forwarding.insert(token));
         }
+        self.forget_links(&over, None);
         self.trace(request, TraceKind::Forwarded);
         self.enter(request, forward.content);
         self.reap(Some(&lease));

@@ -118,7 +118,7 @@ impl Requests {
         let torn = requests.filter(|request| {
             let open = self.open.get(request);
             open.is_some_and(|open| {
-                open.source == Source::Caller || matches!(open.stage, Stage::Replying(_))
+                open.link_from(Source::Caller).is_some() || matches!(open.stage, Stage::Replying(_))
             })
         });
         for request in torn.collect::<Vec<_>>() {

@@ -20,11 +20,9 @@ pub(super) struct Open {
     pub(super) deadline_us: Micros,
     pub(super) forwards: u32,
     pub(super) stage: Stage,
-    /// Who brings further parts of the request's body, and how much of it was asked for.
-    pub(super) source: Source,
-    pub(super) body_credit: u64,
-    /// The worker asked for further parts, so that they are on their way to nobody else.
-    pub(super) body_asked: bool,
+    /// The way of further parts of the request's body, none when it is whole: the first link ends at
+    /// the worker, each other one at the forwarder that the link before begins with.
+    pub(super) links: Vec<Link>,
     /// What the worker may still send of the reply's body.
     pub(super) reply_credit: u64,
 }
@@ -54,17 +52,40 @@ pub(super) struct Lease {
     pub(super) bytes: u64,
 }
 
+/// One leg of a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) from: Source,
+    /// What may still be sent over it.
+    pub(super) credit: u64,
+    /// Its receiver asked for parts, so that they are on their way to nobody else.
+    pub(super) asked: bool,
+}
+
 /// Who brings further parts of a request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// There are none.
-    Nobody,
     Caller,
     /// The worker that passed it on, by its ended lease.
     Forwarder(ConnectionId, u64),
 }
 
+impl Link {
+    pub(super) const fn new(from: Source) -> Self {
+        Self {
+            from,
+            credit: 0,
+            asked: false,
+        }
+    }
+}
+
 impl Open {
+    /// Where somebody stands among those who bring parts.
+    pub(super) fn link_from(&self, source: Source) -> Option<usize> {
+        self.links.iter().position(|link| link.from == source)
+    }
+
     pub(super) fn lease(&self) -> Option<&Lease> {
         match &self.stage {
             Stage::Waiting { .. } => None,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::Requests;
 use super::command::{Content, NewRequest, Side};
 use super::effect::RequestEffect;
-use super::open::{Lease, Open, Source, Stage};
+use super::open::{Lease, Link, Open, Source, Stage};
 use super::service::ServerKey;
 use super::trace::{TraceKind, TraceStep, TracedRequest};
 use crate::command::QueueName;
@@ -108,9 +108,11 @@ impl Requests {
                 since_us: self.now_us,
                 content: Content::default(),
             },
-            source: if more { Source::Caller } else { Source::Nobody },
-            body_credit: 0,
-            body_asked: false,
+            links: if more {
+                vec![Link::new(Source::Caller)]
+            } else {
+                Vec::new()
+            },
             reply_credit: self.limits.reply_credit_bytes,
         };
         self.open.insert(id, open);
