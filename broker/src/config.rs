@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use verteilt_core::Limits;
+use verteilt_core::{Limits, RequestLimits};
 use verteilt_protocol::limits;
 
 /// Everything a broker can be told.
@@ -68,6 +68,8 @@ const DELIVERY_JOBS_MAX: usize = 1_024;
 const STATS_QUEUES_MAX: usize = 2_000;
 /// Topics at most 300 bytes each, positions of a group at most 25, so that they fit, too.
 const STATS_TOPICS_MAX: usize = 2_000;
+/// Services in one answer.
+const STATS_SERVICES_MAX: usize = 100;
 
 impl BrokerConfig {
     /// The defaults of the product, for this folder and address.
@@ -130,6 +132,23 @@ impl BrokerConfig {
             checkpoint_interval: Duration::from_millis(self.checkpoint_interval_ms),
             seal_after: SEAL_AFTER,
             busy_poll: Duration::from_micros(self.busy_poll_us),
+            requests: self.request_limits(),
+        }
+    }
+
+    fn request_limits(&self) -> RequestLimits {
+        RequestLimits {
+            deadline_ms_default: limits::REQUEST_DEADLINE_MS_DEFAULT,
+            deadline_ms_max: limits::REQUEST_DEADLINE_MS_MAX,
+            inbox_grace_ms: self.resume_grace_ms,
+            open_max: limits::REQUESTS_OPEN_MAX,
+            waiting_max: limits::REQUESTS_WAITING_MAX,
+            waiting_bytes_max: limits::REQUEST_BYTES_WAITING_MAX,
+            services_max: limits::SERVICES_MAX,
+            stats_services_max: STATS_SERVICES_MAX,
+            forwards_max: limits::FORWARDS_MAX,
+            reply_credit_bytes: limits::REPLY_CREDIT_BYTES,
+            traces_max: limits::TRACES_MAX,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Numbers of the loop for Prometheus. Handles are looked up once; counting is then an addition.
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use verteilt_core::{Effect, Shard, TopicEffect};
+use verteilt_core::{Effect, RequestEffect, Shard, TopicEffect};
 
 use crate::space::DiskRoom;
 
@@ -18,6 +18,9 @@ pub(crate) struct Meters {
     published: Counter,
     records: Counter,
     refused: Counter,
+    started: Counter,
+    replied: Counter,
+    broken_off: Counter,
     jobs: Gauge,
     leased: Gauge,
     cached: Gauge,
@@ -38,6 +41,9 @@ impl Meters {
             records: counter!("verteilt_records_delivered_total"),
             settled: counter!("verteilt_settles_total"),
             refused: counter!("verteilt_requests_refused_total"),
+            started: counter!("verteilt_service_requests_started_total"),
+            replied: counter!("verteilt_service_replies_total"),
+            broken_off: counter!("verteilt_service_requests_ended_total"),
             jobs: gauge!("verteilt_jobs"),
             leased: gauge!("verteilt_jobs_leased"),
             cached: gauge!("verteilt_body_cache_bytes"),
@@ -71,6 +77,17 @@ impl Meters {
             Effect::Deliver { jobs, .. } => self.delivered.increment(jobs.len() as u64),
             Effect::Settled { .. } => self.settled.increment(1),
             Effect::Refused { .. } => self.refused.increment(1),
+            _ => {}
+        }
+    }
+
+    /// Of requests to services.
+    pub(crate) fn request(&self, effect: &RequestEffect) {
+        match effect {
+            RequestEffect::Deliver { .. } => self.started.increment(1),
+            RequestEffect::Reply { .. } => self.replied.increment(1),
+            RequestEffect::Ended { .. } => self.broken_off.increment(1),
+            RequestEffect::Refused { .. } => self.refused.increment(1),
             _ => {}
         }
     }
@@ -194,6 +211,18 @@ fn describe() {
     describe_counter!(
         "verteilt_requests_refused_total",
         "Requests answered with an error"
+    );
+    describe_counter!(
+        "verteilt_service_requests_started_total",
+        "Requests to services handed to workers, every forward counted"
+    );
+    describe_counter!(
+        "verteilt_service_replies_total",
+        "Replies of services sent to callers"
+    );
+    describe_counter!(
+        "verteilt_service_requests_ended_total",
+        "Callers and workers told that a request to a service is over without a reply"
     );
     describe_counter!(
         "verteilt_records_published_total",

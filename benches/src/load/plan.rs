@@ -20,6 +20,19 @@ pub enum Kind {
     Reserve,
     /// Push jobs, take them and ack them; the latency of the whole way
     Cycle,
+    /// Send requests to a service, which answers them; nothing of it is written to a disk
+    Request,
+}
+
+impl Kind {
+    /// What is counted.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Push | Self::Reserve | Self::Cycle => "jobs",
+            Self::Request => "requests",
+        }
+    }
 }
 
 /// What is asked of a load.
@@ -27,9 +40,9 @@ pub enum Kind {
 pub struct Plan {
     /// The broker.
     pub url: String,
-    /// The queue; nobody else should use it meanwhile.
+    /// The queue, or the service; nobody else should use it meanwhile.
     pub queue: String,
-    /// Connections; a cycle has as many again for its consumers.
+    /// Connections; a cycle has as many again for its consumers, requests for their workers.
     pub connections: usize,
     /// Jobs that may be unanswered at one time on each connection.
     pub in_flight: usize,
@@ -93,6 +106,10 @@ impl Plan {
                 "a reserve takes what is there as fast as it can; use a cycle for a rate"
             );
         }
+        ensure!(
+            kind != Kind::Request || self.batch == 1,
+            "requests have no batches"
+        );
         ensure!(
             kind != Kind::Reserve || self.jobs.is_some(),
             "a reserve needs the number of jobs of its backlog"

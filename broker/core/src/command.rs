@@ -25,7 +25,7 @@ pub struct Caller {
 }
 
 /// A queue as clients name it. Both parts have been checked against the name rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueName {
     /// The connection's namespace.
     pub namespace: Arc<str>,

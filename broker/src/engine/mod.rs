@@ -12,6 +12,7 @@
 //! | `records.rs` | where each record of a topic lies: the same three |
 //! | `reader.rs` | one subscription of a topic: how far it is, what is on its way |
 //! | `reading.rs` | who is woken by which partition, and records on their way out |
+//! | `requests.rs` | requests to services, which never touch the journal |
 //! | `parcels.rs` | answers that wait for bodies to be read |
 //! | `peer.rs` | one connection as the loop sees it |
 //! | `streams.rs` | bodies too large for one frame |
@@ -36,6 +37,7 @@ mod peer;
 mod reader;
 mod reading;
 mod records;
+mod requests;
 mod room;
 mod run;
 mod settings;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use verteilt_core::{ConnectionId, Lsn};
+use verteilt_core::{ConnectionId, Lsn, Requests};
 
 use super::appending::Appender;
 use super::backup::BackupState;
@@ -75,6 +75,8 @@ pub(super) struct Loop {
     pub(super) peers: FxHashMap<ConnectionId, Peer>,
     pub(super) parcels: Parcels,
     pub(super) audience: Audience,
+    /// Beside the engine: nothing of them waits for the journal.
+    pub(super) requests: Requests,
     /// Connections that something was gathered for in this turn.
     pub(super) touched: Vec<ConnectionId>,
     /// Taken from the inbox, not decided yet.
@@ -212,6 +214,7 @@ impl Loop {
         (room, stored_bytes): (Option<Room>, u64),
     ) -> Self {
         let lsn = follower_lsn(&log, &engine);
+        let (limits, epoch) = (settings.requests, engine.shard().epoch());
         let log_bytes = log.used_bytes();
         // Virtual time stands still while anybody is awake.
         let busy_poll = match workers {
@@ -231,6 +234,7 @@ impl Loop {
             peers: FxHashMap::default(),
             parcels: Parcels::default(),
             audience: Audience::default(),
+            requests: Requests::new(limits, epoch),
             touched: Vec::new(),
             backlog: VecDeque::new(),
             leaving: Vec::new(),
@@ -507,6 +511,9 @@ impl Loop {
         if let Some(at_ms) = self.engine.next_deadline() {
             wake = wake.min(self.clock.instant_of(at_ms));
         }
+        if let Some(at_us) = self.requests.next_deadline() {
+            wake = wake.min(self.clock.instant_of_us(at_us));
+        }
         if let Some(since) = self.unsealed_since.filter(|_| !self.appending) {
             wake = wake.min(since + self.settings.seal_after);
         }
@@ -539,7 +546,8 @@ impl Loop {
         let Some(until) = self.stopping else {
             return false;
         };
-        let finished = self.engine.shard().leased_len() == 0 || Instant::now() >= until;
+        let held = self.engine.shard().leased_len() + self.requests.open_len();
+        let finished = held == 0 || Instant::now() >= until;
         finished && self.engine.is_settled() && !self.appending
     }
 

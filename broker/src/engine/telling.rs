@@ -16,6 +16,7 @@ impl Loop {
             self.meters.effect(&addressed.effect);
             self.tell_one(addressed.to, addressed.effect)?;
         }
+        self.tell_requests();
         self.flush()?;
         let durable = self.engine.durable_lsn();
         if matches!(self.goodbye, Goodbye::After(lsn) if lsn <= durable) {
@@ -113,9 +114,11 @@ impl Loop {
             let Some(peer) = self.peers.get_mut(&connection) else {
                 continue;
             };
+            peer.give_up_if_overfull();
             if !peer.held && peer.outbox.len() > OUTBOX_HIGH_BYTES {
                 peer.held = true;
                 held.push((peer.caller(connection), Command::Hold(true)));
+                self.requests.hold(connection, true, self.clock.now_us());
             }
         }
         self.touched = touched;

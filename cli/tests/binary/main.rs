@@ -17,6 +17,7 @@ mod queue;
 mod restarts;
 mod round_trip;
 mod serve;
+mod service;
 mod signals;
 mod topic;
 mod torture;

@@ -39,9 +39,10 @@ impl Figures {
         }
         let unsent = self.outcome.unsent;
         if unsent > 0 {
+            let noun = self.outcome.load.noun();
             output::line(&format!(
-                "\n{unsent} jobs were due and were not sent in time: the broker did not keep up with \
-                 this rate, and the latencies of those jobs are missing above"
+                "\n{unsent} {noun} were due and were not sent in time: the broker did not keep up with \
+                 this rate, and the latencies of those are missing above"
             ))?;
         }
         Ok(())
@@ -77,6 +78,7 @@ impl fmt::Display for Figures {
             jobs_per_second,
             ..
         } = self.outcome;
+        let noun = self.outcome.load.noun();
         match &self.target {
             Target::Named { url } => writeln!(f, "the broker at {url}")?,
             Target::Own(own) => writeln!(
@@ -88,7 +90,7 @@ impl fmt::Display for Figures {
         }
         write!(
             f,
-            "{connections} connections, {in_flight} jobs in flight on each, "
+            "{connections} connections, {in_flight} {noun} in flight on each, "
         )?;
         match batch {
             1 => write!(f, "single calls, ")?,
@@ -97,12 +99,12 @@ impl fmt::Display for Figures {
         write!(f, "bodies of {body_bytes} bytes, ")?;
         match self.outcome.rate {
             None => writeln!(f, "closed loop")?,
-            Some(rate) => writeln!(f, "{rate} jobs a second asked for")?,
+            Some(rate) => writeln!(f, "{rate} {noun} a second asked for")?,
         }
         let megabytes = jobs_per_second * body_bytes as f64 / 1e6;
         writeln!(
             f,
-            "{jobs} jobs in {seconds:.2} s: {jobs_per_second:.0} jobs/s, {megabytes:.1} MB/s"
+            "{jobs} {noun} in {seconds:.2} s: {jobs_per_second:.0} {noun}/s, {megabytes:.1} MB/s"
         )
     }
 }
