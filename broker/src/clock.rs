@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
-use verteilt_core::Millis;
+use verteilt_core::{Micros, Millis};
 
 /// Milliseconds since 1970 that never run backwards.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,15 @@ impl Clock {
 
     pub(crate) fn now_ms(&self) -> Millis {
         self.base_ms + self.since.elapsed().as_millis() as Millis
+    }
+
+    pub(crate) fn now_us(&self) -> Micros {
+        self.base_ms * 1_000 + self.since.elapsed().as_micros() as Micros
+    }
+
+    /// When [`Self::now_us`] will be so much.
+    pub(crate) fn instant_of_us(&self, at_us: Micros) -> Instant {
+        self.since + Duration::from_micros(at_us.saturating_sub(self.base_ms * 1_000))
     }
 
     /// When the clock will show `at_ms`; a moment after it, so that it does not show less then.

@@ -2,16 +2,21 @@
 //! commands, effects leave as frames.
 
 mod answer;
+mod ask;
 mod records;
+mod registry;
 mod request;
+mod requests;
 mod topic;
 
 pub(crate) use answer::{
-    DeliveredJob, FRAME_ROOM_BYTES, backup_data, backup_done, checkpoint_done, deliver, goodbye,
-    part, peeked, pushed, refused, simple,
+    DeliveredJob, FRAME_ROOM_BYTES, backup_data, backup_done, checkpoint_done, deliver, disk_full,
+    goodbye, part, peeked, pushed, refused, simple,
 };
+pub(crate) use ask::is_look;
 pub(crate) use records::{assigned, groups, published, records, topics};
 pub(crate) use request::{Bad, Context, Converted, convert, takes_credit};
+pub(crate) use requests::tell;
 
 use verteilt_core::Refusal;
 use verteilt_protocol::ErrorCode;
@@ -31,12 +36,25 @@ pub(crate) fn code_of(refusal: Refusal) -> ErrorCode {
         Refusal::PartitionUnknown => ErrorCode::PartitionUnknown,
         Refusal::PartitionLost => ErrorCode::PartitionLost,
         Refusal::GroupLimit => ErrorCode::GroupLimit,
+        Refusal::NoWorker => ErrorCode::NoWorker,
+        Refusal::WorkerLost => ErrorCode::WorkerLost,
+        Refusal::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+        Refusal::RequestLost => ErrorCode::RequestLost,
+        Refusal::RequestExists => ErrorCode::RequestExists,
+        Refusal::RequestUnknown => ErrorCode::RequestUnknown,
+        Refusal::RequestLimit => ErrorCode::RequestLimit,
+        Refusal::ServiceLimit => ErrorCode::ServiceLimit,
+        Refusal::ForwardLimit => ErrorCode::ForwardLimit,
+        Refusal::StreamCreditExceeded => ErrorCode::StreamCreditExceeded,
+        Refusal::BodyBroken => ErrorCode::BodyBroken,
+        Refusal::InboxClosed => ErrorCode::InboxClosed,
         Refusal::BadArgument => ErrorCode::BadArgument,
         Refusal::SequenceTooOld => ErrorCode::SequenceTooOld,
         Refusal::UploadUnknown => ErrorCode::UploadUnknown,
         Refusal::UploadLimit => ErrorCode::UploadLimit,
         Refusal::BodyTooLarge => ErrorCode::BodyTooLarge,
         Refusal::MemoryFull => ErrorCode::MemoryFull,
+        Refusal::DiskFull => ErrorCode::DiskFull,
         Refusal::ShuttingDown => ErrorCode::ShuttingDown,
         Refusal::Cancelled => ErrorCode::Cancelled,
         Refusal::Busy => ErrorCode::Busy,

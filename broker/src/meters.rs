@@ -1,7 +1,9 @@
 //! Numbers of the loop for Prometheus. Handles are looked up once; counting is then an addition.
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use verteilt_core::{Effect, Shard, TopicEffect};
+use verteilt_core::{Effect, RequestEffect, Shard, TopicEffect};
+
+use crate::space::DiskRoom;
 
 /// Queues that get gauges of their own; more would make every scrape long.
 const QUEUES_MAX: usize = 1_000;
@@ -16,6 +18,9 @@ pub(crate) struct Meters {
     published: Counter,
     records: Counter,
     refused: Counter,
+    started: Counter,
+    replied: Counter,
+    broken_off: Counter,
     jobs: Gauge,
     leased: Gauge,
     cached: Gauge,
@@ -36,6 +41,9 @@ impl Meters {
             records: counter!("verteilt_records_delivered_total"),
             settled: counter!("verteilt_settles_total"),
             refused: counter!("verteilt_requests_refused_total"),
+            started: counter!("verteilt_service_requests_started_total"),
+            replied: counter!("verteilt_service_replies_total"),
+            broken_off: counter!("verteilt_service_requests_ended_total"),
             jobs: gauge!("verteilt_jobs"),
             leased: gauge!("verteilt_jobs_leased"),
             cached: gauge!("verteilt_body_cache_bytes"),
@@ -69,6 +77,17 @@ impl Meters {
             Effect::Deliver { jobs, .. } => self.delivered.increment(jobs.len() as u64),
             Effect::Settled { .. } => self.settled.increment(1),
             Effect::Refused { .. } => self.refused.increment(1),
+            _ => {}
+        }
+    }
+
+    /// Of requests to services.
+    pub(crate) fn request(&self, effect: &RequestEffect) {
+        match effect {
+            RequestEffect::Deliver { .. } => self.started.increment(1),
+            RequestEffect::Reply { .. } => self.replied.increment(1),
+            RequestEffect::Ended { .. } => self.broken_off.increment(1),
+            RequestEffect::Refused { .. } => self.refused.increment(1),
             _ => {}
         }
     }
@@ -118,6 +137,59 @@ impl Meters {
     }
 }
 
+/// Numbers of the disk's room.
+pub(crate) struct RoomMeters {
+    free: Gauge,
+    reusable: Gauge,
+    needed: Gauge,
+    full: Gauge,
+    refused: Counter,
+}
+
+impl RoomMeters {
+    pub(crate) fn new() -> Self {
+        use metrics::{describe_counter, describe_gauge};
+        describe_gauge!(
+            "verteilt_disk_free_bytes",
+            "Bytes that the file system of the data folder has left"
+        );
+        describe_gauge!(
+            "verteilt_disk_reusable_bytes",
+            "Bytes of the store's file that hold nothing and are used again"
+        );
+        describe_gauge!(
+            "verteilt_disk_needed_bytes",
+            "Bytes that have to stay free: the reserve and what the next checkpoint may need"
+        );
+        describe_gauge!(
+            "verteilt_disk_full",
+            "1 while pushes are refused because the disk is nearly full"
+        );
+        describe_counter!(
+            "verteilt_disk_full_refusals_total",
+            "Requests refused because the disk was nearly full"
+        );
+        Self {
+            free: gauge!("verteilt_disk_free_bytes"),
+            reusable: gauge!("verteilt_disk_reusable_bytes"),
+            needed: gauge!("verteilt_disk_needed_bytes"),
+            full: gauge!("verteilt_disk_full"),
+            refused: counter!("verteilt_disk_full_refusals_total"),
+        }
+    }
+
+    pub(crate) fn show(&self, room: DiskRoom) {
+        self.free.set(room.free_bytes as f64);
+        self.reusable.set(room.reusable_bytes as f64);
+        self.needed.set(room.needed_bytes as f64);
+        self.full.set(f64::from(u8::from(room.is_full)));
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused.increment(1);
+    }
+}
+
 /// The HELP line of every metric that does not stand beside its use.
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
@@ -139,6 +211,18 @@ fn describe() {
     describe_counter!(
         "verteilt_requests_refused_total",
         "Requests answered with an error"
+    );
+    describe_counter!(
+        "verteilt_service_requests_started_total",
+        "Requests to services handed to workers, every forward counted"
+    );
+    describe_counter!(
+        "verteilt_service_replies_total",
+        "Replies of services sent to callers"
+    );
+    describe_counter!(
+        "verteilt_service_requests_ended_total",
+        "Callers and workers told that a request to a service is over without a reply"
     );
     describe_counter!(
         "verteilt_records_published_total",

@@ -10,8 +10,10 @@ use crate::cmd::push::Push;
 use crate::cmd::queue::Queue;
 use crate::cmd::restore::Restore;
 use crate::cmd::serve::Serve;
+use crate::cmd::service::Service;
 use crate::cmd::topic::Topic;
 use crate::cmd::torture::Torture;
+use crate::cmd::trace::Trace;
 use crate::cmd::up::Up;
 use crate::cmd::verify::Verify;
 use crate::cmd::work::Work;
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     Work(Work),
     Queue(Queue),
     Topic(Topic),
+    Service(Service),
+    Trace(Trace),
     Checkpoint(Checkpoint),
     Backup(Backup),
     Restore(Restore),

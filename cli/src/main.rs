@@ -57,6 +57,8 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Work(work) => work.run().await,
         Command::Queue(queue) => queue.run().await,
         Command::Topic(topic) => topic.run().await,
+        Command::Service(service) => service.run().await,
+        Command::Trace(trace) => trace.run().await,
         Command::Checkpoint(checkpoint) => checkpoint.run().await,
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,

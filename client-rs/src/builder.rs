@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) random: Arc<Randomness>,
     pub(crate) session: [u8; ID_BYTES],
     pub(crate) producer: [u8; ID_BYTES],
+    /// Names the inbox of the replies to its requests.
+    pub(crate) gateway: [u8; ID_BYTES],
     pub(crate) connect_timeout: Duration,
     pub(crate) connect_wait: Duration,
     pub(crate) request_timeout: Duration,
@@ -191,6 +193,7 @@ impl ClientBuilder {
         Ok(Config {
             session: random_id(&random)?,
             producer: random_id(&random)?,
+            gateway: random_id(&random)?,
             random: Arc::new(random),
             connector: self.connector.unwrap_or_else(tcp),
             client_name: self.client_name,

@@ -11,6 +11,7 @@ use verteilt_protocol::{Frame, FrameType, encode, wire};
 use crate::consumer::RecordInbox;
 use crate::error::ClientError;
 use crate::lot::Lot;
+use crate::request::Wish;
 use crate::settle::SettleKind;
 use crate::shared::Shared;
 use crate::subscription::Inbox;
@@ -33,6 +34,10 @@ pub(crate) enum Request {
     GroupStats(wire::GroupStatsRequest),
     TopicSubscribe(wire::TopicSubscribe),
     Consumed(wire::Consumed),
+    Serve(wire::Serve),
+    Unserve(wire::Unserve),
+    Services(wire::ServicesRequest),
+    Trace(wire::TraceRequest),
 }
 
 impl Request {
@@ -55,6 +60,10 @@ impl Request {
                 encode(out, FrameType::TopicSubscribe, 0, correlation, m, &[]);
             }
             Self::Consumed(m) => encode(out, FrameType::Consumed, 0, correlation, m, &[]),
+            Self::Serve(m) => encode(out, FrameType::Serve, 0, correlation, m, &[]),
+            Self::Unserve(m) => encode(out, FrameType::Unserve, 0, correlation, m, &[]),
+            Self::Services(m) => encode(out, FrameType::Services, 0, correlation, m, &[]),
+            Self::Trace(m) => encode(out, FrameType::Trace, 0, correlation, m, &[]),
             Self::Checkpoint => {
                 encode(
                     out,
@@ -78,7 +87,11 @@ impl Request {
             | Self::TopicChange(_)
             | Self::TopicDelete(_)
             | Self::TopicSubscribe(_)
-            | Self::Consumed(_) => FrameType::Ok,
+            | Self::Consumed(_)
+            | Self::Serve(_)
+            | Self::Unserve(_) => FrameType::Ok,
+            Self::Services(_) => FrameType::ServicesReply,
+            Self::Trace(_) => FrameType::TraceReply,
             Self::TopicStats(_) => FrameType::TopicStatsReply,
             Self::GroupStats(_) => FrameType::GroupStatsReply,
             Self::Reserve(_) => FrameType::Deliver,
@@ -147,6 +160,8 @@ pub(crate) enum Command {
     Unregister {
         subscription: u64,
     },
+    /// About requests to services.
+    Wish(Wish),
 }
 
 /// A call that is waited for. When its future is dropped the driver is told, and jobs that had

@@ -1,8 +1,8 @@
 //! The handle that programs hold.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +35,19 @@ use crate::worker::Worker;
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
+}
+
+/// Knows a client without keeping it alive.
+#[derive(Clone)]
+pub(crate) struct WeakClient {
+    handle: Weak<Handle>,
+}
+
+impl WeakClient {
+    pub(crate) fn upgrade(&self) -> Option<Client> {
+        let handle = self.handle.upgrade()?;
+        Some(Client { handle })
+    }
 }
 
 /// The last one takes the driver with it.
@@ -76,6 +89,12 @@ impl Client {
         };
         connected.await.unwrap_or(Err(ClientError::Closed))?;
         Ok(client)
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakClient {
+        WeakClient {
+            handle: Arc::downgrade(&self.handle),
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

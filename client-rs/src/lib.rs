@@ -25,6 +25,7 @@
 //! # Where to start
 //! * [`Client`]: push, subscribe, reserve, look at queues; [`ClientBuilder`] for its limits.
 //! * [`Topics`]: logs in partitions: publish, consume alone or as a group.
+//! * [`Client::request`], [`Client::serve`]: requests that are answered, with bodies that may stream.
 //! * [`Worker`]: a handler for a queue, with leases kept alive and an orderly shutdown.
 //! * [`Job`]: what a worker may do with a job.
 //! * [`ClientError`]: what can go wrong and whether to try again.
@@ -40,6 +41,7 @@
 //! | connecting, with the handshake | [`ClientBuilder::connect_timeout`], 5 s |
 //! | administration, subscribe | [`ClientBuilder::request_timeout`], 30 s, reconnects included |
 //! | reserve | its own wait, and the request timeout on top |
+//! | request | its deadline, 30 s, and 2 s on top; then the caller reads at its own pace |
 //! | push | its deadline; by default none: it waits as long as the client lives |
 //! | ack, nack, release, touch | the broker's answer; through reconnects, as long as the client lives |
 //! | close | [`ClientBuilder::close_timeout`], 30 s |
@@ -69,6 +71,7 @@ mod options;
 mod push;
 mod randomness;
 mod reconnect;
+mod request;
 mod settle;
 mod shared;
 mod subscription;
@@ -91,6 +94,10 @@ pub use crate::keep_alive::KeepAlive;
 pub use crate::options::{Durability, Header, PushOptions, Pushed};
 pub use crate::push::Pushing;
 pub use crate::reconnect::Reconnect;
+pub use crate::request::{
+    Body, Forwarding, GatewayId, Health, InstanceStats, Request, RequestId, Response, Sending,
+    ServeOptions, ServiceStats, Serving, TraceKind, TraceStep, TracedRequest,
+};
 pub use crate::settle::Settling;
 pub use crate::subscription::{Credit, Subscription};
 pub use crate::topic::{

@@ -31,6 +31,8 @@ pub(crate) struct Pending {
     pub(crate) settles: SettleQueue,
     /// Bounded by the permits of `Shared::calls` and by subscriptions.
     pub(crate) commands: VecDeque<Command>,
+    /// Requests and replies among them.
+    pub(crate) wishes: usize,
     /// Leases that are touched without being asked.
     pub(crate) kept: FxHashMap<u64, Kept>,
     /// When the driver must look at deadlines and leases here at the latest.
@@ -110,6 +112,7 @@ impl Shared {
             pushes: PushQueue::new(),
             settles: SettleQueue::default(),
             commands: VecDeque::new(),
+            wishes: 0,
             kept: FxHashMap::default(),
             due: None,
             driver: None,

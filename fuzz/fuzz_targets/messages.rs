@@ -71,7 +71,16 @@ fn decode_as(kind: FrameType, meta: &[u8]) {
         FrameType::BodyPart => survives::<wire::BodyPart>(meta),
         FrameType::Reply => survives::<wire::Reply>(meta),
         FrameType::Forward => survives::<wire::Forward>(meta),
-        FrameType::Cancelled => survives::<wire::Cancelled>(meta),
+        FrameType::RequestEnded => survives::<wire::RequestEnded>(meta),
+        FrameType::RequestCancel => survives::<wire::RequestCancel>(meta),
+        FrameType::StreamCredit => survives::<wire::StreamCredit>(meta),
+        FrameType::Inbox => survives::<wire::Inbox>(meta),
+        FrameType::Serve => survives::<wire::Serve>(meta),
+        FrameType::Unserve => survives::<wire::Unserve>(meta),
+        FrameType::Services => survives::<wire::ServicesRequest>(meta),
+        FrameType::ServicesReply => survives::<wire::ServicesReply>(meta),
+        FrameType::Trace => survives::<wire::TraceRequest>(meta),
+        FrameType::TraceReply => survives::<wire::TraceReply>(meta),
     }
 }
 

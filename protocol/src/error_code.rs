@@ -67,7 +67,7 @@ error_codes! {
     ShuttingDown = 111, "SHUTTING_DOWN", true, "The broker is going down; connect again after a pause.";
     ConnectionLimit = 112, "CONNECTION_LIMIT", true, "The broker has as many connections as it allows; connect again after a pause, or raise the limit. The connection is closed.";
     Unsupported = 113, "UNSUPPORTED", false, "This broker knows the request or the option but does not serve it; look at its capabilities.";
-    Cancelled = 114, "CANCELLED", false, "The client has cancelled this request itself.";
+    Cancelled = 114, "CANCELLED", false, "The client has cancelled this request itself; to a worker: the caller is gone.";
     UnexpectedFrame = 115, "UNEXPECTED_FRAME", false, "A client may not send this frame, or not now; the client has a bug.";
     BadName = 200, "BAD_NAME", false, "The name of the queue, topic, service or namespace breaks the rules for names; choose another.";
     BodyTooLarge = 201, "BODY_TOO_LARGE", false, "The body is larger than the announced limit; keep it elsewhere and push a reference.";
@@ -89,6 +89,18 @@ error_codes! {
     PartitionUnknown = 309, "PARTITION_UNKNOWN", false, "The topic has no such partition; look at its numbers.";
     PartitionLost = 310, "PARTITION_LOST", false, "Another member of the group has the partition now; drop what was read of it.";
     GroupLimit = 311, "GROUP_LIMIT", false, "The topic has as many consumer groups as the broker allows; use fewer names.";
+    NoWorker = 312, "NO_WORKER", true, "Nobody serves this name and version now; start a worker, or try again after a pause.";
+    WorkerLost = 313, "WORKER_LOST", true, "The worker that held the request is gone; whether it did the work is unknown. Send it again if it may run twice.";
+    DeadlineExceeded = 314, "DEADLINE_EXCEEDED", true, "The request was not answered in time; the text says where it was. Allow more time, or more workers.";
+    RequestLost = 315, "REQUEST_LOST", true, "The connection broke while the request or its reply was on its way; whether it was served is unknown. Send it again if it may run twice.";
+    RequestExists = 316, "REQUEST_EXISTS", false, "A request with this id is open; ids are 16 random bytes, new for each request.";
+    RequestUnknown = 317, "REQUEST_UNKNOWN", false, "The broker knows no such request; only recent ones are traced.";
+    RequestLimit = 318, "REQUEST_LIMIT", true, "The client has as many requests open as it may; wait for replies.";
+    ServiceLimit = 319, "SERVICE_LIMIT", false, "The broker has as many services or workers as it allows; use fewer, or raise the limit.";
+    ForwardLimit = 320, "FORWARD_LIMIT", false, "The request was forwarded as often as it may be; services that forward in a circle are the usual cause.";
+    StreamCreditExceeded = 321, "STREAM_CREDIT_EXCEEDED", false, "More of a body was sent than its receiver had granted; the sender has a bug.";
+    BodyBroken = 322, "BODY_BROKEN", false, "The sender of a body broke it off before its end; drop what came of it.";
+    InboxClosed = 323, "INBOX_CLOSED", false, "The connection has no inbox, or another one has it now; send INBOX first.";
     Busy = 400, "BUSY", true, "The broker has more work than it can take on; try again after a pause.";
     MemoryFull = 401, "MEMORY_FULL", true, "The memory for bodies of `memory` jobs is full; try again once some are done.";
     DiskFull = 402, "DISK_FULL", true, "The disk or the journal's share of it is full; work off jobs or add space, then try again.";

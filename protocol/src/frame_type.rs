@@ -71,7 +71,7 @@ frame_types! {
     Goodbye = 0x04, "GOODBYE", Both, Some("Goodbye"), "The sender is going to close.";
     Ok = 0x05, "OK", Server, None, "Done; with `FLAG_CUMULATIVE` for all settlings up to here.";
     Error = 0x06, "ERROR", Server, Some("Error"), "Not done.";
-    Cancel = 0x07, "CANCEL", Client, None, "Gives up the RESERVE or REQUEST of this correlation.";
+    Cancel = 0x07, "CANCEL", Client, None, "Gives up the RESERVE of this correlation.";
     PushCredit = 0x08, "PUSH_CREDIT", Server, Some("PushCredit"), "The client may push more bytes.";
     Push = 0x10, "PUSH", Client, Some("Push"), "Jobs for one queue.";
     Pushed = 0x11, "PUSHED", Server, Some("Pushed"), "Answers one or more PUSH.";
@@ -112,11 +112,20 @@ frame_types! {
     TopicStatsReply = 0x3A, "TOPIC_STATS_REPLY", Server, Some("TopicStatsReply"), "Answers TOPIC_STATS.";
     GroupStats = 0x3B, "GROUP_STATS", Client, Some("GroupStatsRequest"), "Asks for the numbers of a topic's groups.";
     GroupStatsReply = 0x3C, "GROUP_STATS_REPLY", Server, Some("GroupStatsReply"), "Answers GROUP_STATS.";
-    Request = 0x40, "REQUEST", Client, Some("Request"), "Work for a service, answered once.";
+    Request = 0x40, "REQUEST", Both, Some("Request"), "Work for a service, answered once.";
     BodyPart = 0x41, "BODY_PART", Both, Some("BodyPart"), "A part of a request's or a reply's body.";
     Reply = 0x42, "REPLY", Both, Some("Reply"), "The answer to a request.";
     Forward = 0x43, "FORWARD", Client, Some("Forward"), "Passes a request on to another service.";
-    Cancelled = 0x44, "CANCELLED", Server, Some("Cancelled"), "The caller of a request is gone.";
+    RequestEnded = 0x44, "REQUEST_ENDED", Server, Some("RequestEnded"), "A request is over without a reply, or for its worker.";
+    RequestCancel = 0x45, "REQUEST_CANCEL", Client, Some("RequestCancel"), "Gives up a request.";
+    StreamCredit = 0x46, "STREAM_CREDIT", Both, Some("StreamCredit"), "More bytes of a body may come.";
+    Inbox = 0x47, "INBOX", Client, Some("Inbox"), "Opens the inbox that replies come to.";
+    Serve = 0x48, "SERVE", Client, Some("Serve"), "Requests for a service, as credit allows.";
+    Unserve = 0x49, "UNSERVE", Client, Some("Unserve"), "No more requests; those held stay held.";
+    Services = 0x4A, "SERVICES", Client, Some("ServicesRequest"), "Asks who serves what, and how well.";
+    ServicesReply = 0x4B, "SERVICES_REPLY", Server, Some("ServicesReply"), "Answers SERVICES.";
+    Trace = 0x4C, "TRACE", Client, Some("TraceRequest"), "Asks for the way of a request.";
+    TraceReply = 0x4D, "TRACE_REPLY", Server, Some("TraceReply"), "Answers TRACE.";
 }
 
 impl FrameType {

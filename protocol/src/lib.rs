@@ -51,5 +51,5 @@ pub const VERSIONS: std::ops::RangeInclusive<u32> = 1..=1;
 pub const CAPABILITY_JOBS: &str = "jobs";
 /// Capability: topics. Served by version 0.1.
 pub const CAPABILITY_TOPICS: &str = "topics";
-/// Capability: requests with a reply. Designed, announced only by a broker that serves it.
+/// Capability: requests with a reply. Served by version 0.1.
 pub const CAPABILITY_REQUESTS: &str = "requests";

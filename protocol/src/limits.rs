@@ -114,3 +114,35 @@ pub const STORE_CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Leases that one HELLO names at most.
 pub const HELD_LEASES_MAX: usize = 10_000;
+
+/// Milliseconds in which the reply to a request that names no deadline must have begun.
+pub const REQUEST_DEADLINE_MS_DEFAULT: u64 = 30_000;
+/// Longest deadline of a request, in milliseconds: 24 hours. A longer one is cut to this.
+pub const REQUEST_DEADLINE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// Milliseconds that an inbox waits for its client after a lost connection: one setting of a broker.
+pub const INBOX_GRACE_MS: u64 = RESUME_GRACE_MS;
+/// Bytes of a reply's body that may be sent behind its first frame before the caller grants more. Of
+/// a request's body none: it waits for a worker that reads it.
+pub const REPLY_CREDIT_BYTES: u64 = 64 * 1024;
+/// Bytes of a body in one BODY_PART frame that a client sends at most.
+pub const STREAM_PART_BYTES: usize = 64 * 1024;
+/// Requests of one inbox that are open at one time.
+pub const REQUESTS_OPEN_MAX: usize = 16_384;
+/// Requests that wait for a worker of one service.
+pub const REQUESTS_WAITING_MAX: usize = 65_536;
+/// Bytes of all requests that wait for a worker, and of all replies that wait for their client.
+pub const REQUEST_BYTES_WAITING_MAX: u64 = 64 * 1024 * 1024;
+/// Services of a broker, and SERVE subscriptions of all its connections together.
+pub const SERVICES_MAX: usize = 10_000;
+/// Most requests of the credit of a SERVE; more is cut to this.
+pub const CREDIT_REQUESTS_MAX: u32 = 65_536;
+/// Forwards of one request.
+pub const FORWARDS_MAX: u32 = 32;
+/// Requests whose way is remembered.
+pub const TRACES_MAX: usize = 4_096;
+/// Endpoints and metadata entries of one SERVE, each.
+pub const SERVE_ENTRIES_MAX: usize = 256;
+/// Bytes of the texts of one SERVE together.
+pub const SERVE_BYTES_MAX: usize = 16 * 1024;
+/// Most bytes of a service's version, an endpoint or an instance.
+pub const LABEL_BYTES_MAX: usize = 200;

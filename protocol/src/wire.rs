@@ -709,20 +709,32 @@ pub struct GroupStats {
     #[prost(uint64, repeated, tag = "6")]
     pub lags: ::prost::alloc::vec::Vec<u64>,
 }
-/// Work for a service that is answered once. Payload: header block, then the (first part of the) body.
+/// Opens the inbox that replies come to. The connection that opened it last has it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Inbox {
+    /// 16 random bytes that the client keeps for its lifetime.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub gateway_id: ::prost::bytes::Bytes,
+    /// Every request that the client still waits for; others of this inbox are cancelled, and those
+    /// that the broker does not know are ended.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub request_ids: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Work for a service that is answered once. Payload: header block, then the first part of the body.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Request {
     #[prost(string, tag = "1")]
     pub service: ::prost::alloc::string::String,
+    /// Empty: any.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
     /// 16 random bytes.
     #[prost(bytes = "bytes", tag = "3")]
     pub request_id: ::prost::bytes::Bytes,
-    /// 16 bytes: the inbox that the reply is addressed to.
+    /// The inbox that the reply goes to; the broker fills it in.
     #[prost(bytes = "bytes", tag = "4")]
     pub gateway_id: ::prost::bytes::Bytes,
-    /// Milliseconds that are left.
+    /// Milliseconds that are left for the reply to begin; 0: the default.
     #[prost(uint64, tag = "5")]
     pub deadline_ms: u64,
     #[prost(string, tag = "6")]
@@ -731,62 +743,274 @@ pub struct Request {
     pub durability: i32,
     #[prost(uint32, tag = "8")]
     pub header_length: u32,
+    /// The body goes on in BODY_PART frames.
     #[prost(bool, tag = "9")]
     pub more: bool,
+    /// The request that is being served when this one is made.
+    #[prost(bytes = "bytes", tag = "10")]
+    pub parent_request_id: ::prost::bytes::Bytes,
+    /// The rest only towards a worker: the number of its SERVE,
+    #[prost(uint64, tag = "11")]
+    pub subscription: u64,
+    /// its lease,
+    #[prost(uint64, tag = "12")]
+    pub token: u64,
+    /// and how often the request has been forwarded.
+    #[prost(uint32, tag = "13")]
+    pub forwards: u32,
 }
-/// A part of a request's or a reply's body, under the receiver's credit.
+/// The next bytes of a body, under the receiver's credit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BodyPart {
     #[prost(bytes = "bytes", tag = "1")]
     pub request_id: ::prost::bytes::Bytes,
-    #[prost(uint32, tag = "2")]
-    pub index: u32,
+    #[prost(uint64, tag = "2")]
+    pub token: u64,
     #[prost(bool, tag = "3")]
     pub more: bool,
+    /// Not 0: the body breaks off here, for this reason.
+    #[prost(uint32, tag = "4")]
+    pub abort_code: u32,
 }
-/// Accepted once, from the holder of the lease. Payload: header block, then body.
+/// The sender takes so many more bytes of the body that comes to it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamCredit {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub request_id: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "2")]
+    pub token: u64,
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+}
+/// Accepted once, from the holder of the lease. Payload: header block, then the first part of the body.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Reply {
     #[prost(bytes = "bytes", tag = "1")]
     pub request_id: ::prost::bytes::Bytes,
     #[prost(uint64, tag = "2")]
-    pub id: u64,
-    #[prost(uint64, tag = "3")]
     pub token: u64,
-    #[prost(uint32, tag = "4")]
+    #[prost(uint32, tag = "3")]
     pub status: u32,
-    #[prost(uint32, tag = "5")]
+    #[prost(uint32, tag = "4")]
     pub header_length: u32,
-    #[prost(bool, tag = "6")]
+    /// The body goes on in BODY_PART frames.
+    #[prost(bool, tag = "5")]
     pub more: bool,
 }
-/// Passes a request on, with its ids and what is left of its deadline.
+/// Passes a request on to another service, with its ids and what is left of its deadline. Payload:
+/// header block, then the first part of the body.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Forward {
+    #[prost(uint64, tag = "1")]
+    pub token: u64,
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "5")]
+    pub header_length: u32,
+    /// The body goes on in BODY_PART frames of the forwarder,
+    #[prost(bool, tag = "6")]
+    pub more: bool,
+    /// or in those of the caller, of which none may have been asked for yet.
+    #[prost(bool, tag = "7")]
+    pub rest_from_caller: bool,
+}
+/// The caller does not want the reply any more.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestCancel {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub request_id: ::prost::bytes::Bytes,
+}
+/// A request is over for the receiver without what it waited for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestEnded {
     #[prost(bytes = "bytes", tag = "1")]
     pub request_id: ::prost::bytes::Bytes,
     #[prost(uint64, tag = "2")]
-    pub id: u64,
-    #[prost(uint64, tag = "3")]
     pub token: u64,
+    /// A number of error_code.rs.
+    #[prost(uint32, tag = "3")]
+    pub code: u32,
+    /// For people; may change.
     #[prost(string, tag = "4")]
-    pub service: ::prost::alloc::string::String,
+    pub message: ::prost::alloc::string::String,
+    /// Who held it; empty while it waited.
     #[prost(string, tag = "5")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
     pub version: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub instance: ::prost::alloc::string::String,
+}
+/// Requests for a service, as credit allows. Sent again with the same subscription it changes the
+/// credit and the health, and nothing else.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Serve {
+    /// From the same numbers as those of SUBSCRIBE.
+    #[prost(uint64, tag = "1")]
+    pub subscription: u64,
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    /// Names this program among those that serve the same.
+    #[prost(string, tag = "4")]
+    pub instance: ::prost::alloc::string::String,
+    /// At most so many requests are held at one time; 0 holds them back.
+    #[prost(uint32, tag = "5")]
+    pub credit_requests: u32,
+    /// And so many bytes of their first parts; one is always allowed. 0: the default of 8 MiB.
+    #[prost(uint64, tag = "6")]
+    pub credit_bytes: u64,
+    #[prost(enumeration = "Health", tag = "7")]
+    pub health: i32,
+    #[prost(string, repeated, tag = "8")]
+    pub endpoints: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "9")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "10")]
+    pub process: u32,
+    /// Milliseconds since 1970.
+    #[prost(uint64, tag = "11")]
+    pub started_ms: u64,
+    #[prost(message, repeated, tag = "12")]
+    pub metadata: ::prost::alloc::vec::Vec<Header>,
+}
+/// No more requests; those held stay held.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unserve {
+    #[prost(uint64, tag = "1")]
+    pub subscription: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServicesRequest {
+    /// Empty: all services of the namespace, in the order of their names.
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    /// Only those behind this name: the last one of the reply before, when that said more.
+    #[prost(string, tag = "2")]
+    pub after: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServicesReply {
+    #[prost(message, repeated, tag = "1")]
+    pub services: ::prost::alloc::vec::Vec<ServiceStats>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+/// Counts are since the service was first served without a break.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceStats {
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    /// Requests that wait for a worker, and the bytes that they take.
+    #[prost(uint64, tag = "2")]
+    pub waiting: u64,
+    #[prost(uint64, tag = "3")]
+    pub waiting_bytes: u64,
+    /// Requests that no worker got: too many waited,
+    #[prost(uint64, tag = "4")]
+    pub refused: u64,
+    /// their deadline fell,
+    #[prost(uint64, tag = "5")]
+    pub expired: u64,
+    /// or their caller went.
+    #[prost(uint64, tag = "6")]
+    pub cancelled: u64,
+    #[prost(message, repeated, tag = "7")]
+    pub instances: ::prost::alloc::vec::Vec<InstanceStats>,
+    /// Instances that the frame had no room for.
+    #[prost(uint64, tag = "8")]
+    pub instances_left_out: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InstanceStats {
+    #[prost(string, tag = "1")]
+    pub instance: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub endpoints: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "5")]
+    pub process: u32,
+    #[prost(uint64, tag = "6")]
+    pub started_ms: u64,
+    #[prost(enumeration = "Health", tag = "7")]
+    pub health: i32,
+    #[prost(message, repeated, tag = "8")]
+    pub metadata: ::prost::alloc::vec::Vec<Header>,
+    #[prost(uint32, tag = "9")]
+    pub credit_requests: u32,
+    #[prost(uint64, tag = "10")]
+    pub in_flight: u64,
+    /// Replies by status: 1xx or none, 2xx, 3xx, 4xx, 5xx and above.
+    #[prost(uint64, repeated, tag = "11")]
+    pub replies: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, tag = "12")]
+    pub forwarded: u64,
+    /// Ended without a reply: the deadline fell,
+    #[prost(uint64, tag = "13")]
+    pub expired: u64,
+    /// the caller went,
+    #[prost(uint64, tag = "14")]
+    pub cancelled: u64,
+    /// or the body broke off.
+    #[prost(uint64, tag = "15")]
+    pub broken: u64,
+    /// Microseconds that requests waited for this worker, and that they were held until their reply
+    /// had begun. Entry i counts those below 2^i that are in no entry before; the last one, all others.
+    #[prost(uint64, repeated, tag = "16")]
+    pub wait_us: ::prost::alloc::vec::Vec<u64>,
+    #[prost(uint64, repeated, tag = "17")]
+    pub run_us: ::prost::alloc::vec::Vec<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TraceRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub request_id: ::prost::bytes::Bytes,
+}
+/// The way of a request and of those that were made for it, the oldest first.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TraceReply {
+    #[prost(message, repeated, tag = "1")]
+    pub requests: ::prost::alloc::vec::Vec<TracedRequest>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TracedRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub request_id: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub parent_request_id: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub gateway_id: ::prost::bytes::Bytes,
+    /// When it was accepted, in microseconds since 1970.
+    #[prost(uint64, tag = "4")]
+    pub time_us: u64,
+    #[prost(message, repeated, tag = "5")]
+    pub steps: ::prost::alloc::vec::Vec<TraceStep>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TraceStep {
+    #[prost(enumeration = "TraceKind", tag = "1")]
+    pub kind: i32,
+    /// Microseconds since it was accepted.
+    #[prost(uint64, tag = "2")]
+    pub at_us: u64,
+    #[prost(string, tag = "3")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub instance: ::prost::alloc::string::String,
     #[prost(string, tag = "6")]
     pub endpoint: ::prost::alloc::string::String,
     #[prost(uint32, tag = "7")]
-    pub header_length: u32,
-    #[prost(bool, tag = "8")]
-    pub keep_body: bool,
-}
-/// The caller went away or the deadline fell.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Cancelled {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub request_id: ::prost::bytes::Bytes,
-    #[prost(uint32, tag = "2")]
-    pub code: u32,
+    pub number: u32,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -869,6 +1093,87 @@ impl JobState {
             "JOB_STATE_DEAD" => Some(Self::Dead),
             "JOB_STATE_CANCELLED" => Some(Self::Cancelled),
             "JOB_STATE_EXPIRED" => Some(Self::Expired),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Health {
+    Unspecified = 0,
+    Healthy = 1,
+    /// No new requests until it is healthy again.
+    Unhealthy = 2,
+    /// No new requests any more; what is held is finished.
+    Draining = 3,
+}
+impl Health {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "HEALTH_UNSPECIFIED",
+            Self::Healthy => "HEALTH_HEALTHY",
+            Self::Unhealthy => "HEALTH_UNHEALTHY",
+            Self::Draining => "HEALTH_DRAINING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HEALTH_UNSPECIFIED" => Some(Self::Unspecified),
+            "HEALTH_HEALTHY" => Some(Self::Healthy),
+            "HEALTH_UNHEALTHY" => Some(Self::Unhealthy),
+            "HEALTH_DRAINING" => Some(Self::Draining),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TraceKind {
+    Unspecified = 0,
+    /// Its way begins: service, version and endpoint are those asked for.
+    Accepted = 1,
+    /// No worker was free.
+    Waiting = 2,
+    /// A worker has it: service, version and instance are its.
+    Started = 3,
+    /// It goes on to the service named here.
+    Forwarded = 4,
+    /// The reply has begun: number is its status.
+    Replied = 5,
+    /// It is over: number is 0, or a number of error_code.rs.
+    Ended = 6,
+}
+impl TraceKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TRACE_KIND_UNSPECIFIED",
+            Self::Accepted => "TRACE_KIND_ACCEPTED",
+            Self::Waiting => "TRACE_KIND_WAITING",
+            Self::Started => "TRACE_KIND_STARTED",
+            Self::Forwarded => "TRACE_KIND_FORWARDED",
+            Self::Replied => "TRACE_KIND_REPLIED",
+            Self::Ended => "TRACE_KIND_ENDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TRACE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "TRACE_KIND_ACCEPTED" => Some(Self::Accepted),
+            "TRACE_KIND_WAITING" => Some(Self::Waiting),
+            "TRACE_KIND_STARTED" => Some(Self::Started),
+            "TRACE_KIND_FORWARDED" => Some(Self::Forwarded),
+            "TRACE_KIND_REPLIED" => Some(Self::Replied),
+            "TRACE_KIND_ENDED" => Some(Self::Ended),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@
 //! | `running.rs` | what the tasks of a load share |
 //! | `pace.rs` | when a request leaves: closed loop, or a fixed rate |
 //! | `timer.rs` | how long a step takes, as a histogram |
-//! | `push.rs`, `reserve.rs`, `cycle.rs`, `topic.rs` | the loads |
+//! | `push.rs`, `reserve.rs`, `cycle.rs`, `topic.rs`, `request.rs` | the loads |
 //! | `queue.rs` | whether the queue may be used, and leaving it empty |
 //! | `outcome.rs` | [`Outcome`]: the figures |
 //!
@@ -21,6 +21,7 @@ mod pace;
 mod plan;
 mod push;
 mod queue;
+mod request;
 mod reserve;
 mod running;
 mod timer;
@@ -75,7 +76,7 @@ pub async fn run(kind: Kind, plan: &Plan, watch: &Watch) -> Result<Outcome> {
 /// If the plan does not fit, the broker is not there, or it refuses anything.
 pub async fn drive(kind: Kind, plan: &Plan, watch: &Watch) -> Result<Outcome> {
     plan.check(kind)?;
-    put_on(kind, plan, kind.what(), watch).await
+    put_on(kind, plan, kind.noun(), watch).await
 }
 
 async fn put_on(kind: Kind, plan: &Plan, phase: &'static str, watch: &Watch) -> Result<Outcome> {
@@ -86,12 +87,18 @@ async fn put_on(kind: Kind, plan: &Plan, phase: &'static str, watch: &Watch) -> 
         1
     };
     watch.begin(phase, plan.jobs.map(|jobs| jobs * each));
+    let mut services = Vec::new();
     let (begun, mut tasks) = match kind {
         Kind::Push => push::start(&running)?,
         Kind::Reserve => reserve::start(&running),
         Kind::Cycle => cycle::start(&running).await?,
         Kind::Publish => topic::publish(&running)?,
         Kind::Consume => topic::consume(&running),
+        Kind::Request => {
+            let (begun, tasks, serving) = request::start(&running).await?;
+            services = serving;
+            (begun, tasks)
+        }
     };
     let ended = tokio::select! {
         ended = all(&mut tasks) => ended,
@@ -100,6 +107,7 @@ async fn put_on(kind: Kind, plan: &Plan, phase: &'static str, watch: &Watch) -> 
     let took = begun.elapsed();
     // What is still unanswered is nobody's business any more.
     tasks.shutdown().await;
+    drop(services);
     ended?;
     let outcome = Outcome::of(kind, &running, took);
     running.close().await;

@@ -24,13 +24,19 @@ pub enum Kind {
     Publish,
     /// Read a topic from its beginning on each connection; it is published before, not measured
     Consume,
+    /// Send requests to a service, which answers them; nothing of it is written to a disk
+    Request,
 }
 
 impl Kind {
-    /// What it is about: jobs of a queue, or records of a topic.
+    /// What is counted.
     #[must_use]
-    pub const fn what(self) -> &'static str {
-        if self.is_topic() { "records" } else { "jobs" }
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Push | Self::Reserve | Self::Cycle => "jobs",
+            Self::Publish | Self::Consume => "records",
+            Self::Request => "requests",
+        }
     }
 
     /// Whether it uses a topic, not a queue.
@@ -44,7 +50,7 @@ impl Kind {
         match self {
             Self::Reserve => Some(Self::Push),
             Self::Consume => Some(Self::Publish),
-            Self::Push | Self::Cycle | Self::Publish => None,
+            Self::Push | Self::Cycle | Self::Publish | Self::Request => None,
         }
     }
 }
@@ -54,11 +60,11 @@ impl Kind {
 pub struct Plan {
     /// The broker.
     pub url: String,
-    /// The queue or the topic; nobody else should use it meanwhile.
+    /// The queue, the topic or the service; nobody else should use it meanwhile.
     pub queue: String,
     /// Of a topic.
     pub partitions: u32,
-    /// Connections; a cycle has as many again for its consumers.
+    /// Connections; a cycle has as many again for its consumers, requests for their workers.
     pub connections: usize,
     /// Jobs that may be unanswered at one time on each connection.
     pub in_flight: usize,
@@ -122,6 +128,10 @@ impl Plan {
                 "this load takes what is there as fast as it can; use another one for a rate"
             );
         }
+        ensure!(
+            kind != Kind::Request || self.batch == 1,
+            "requests have no batches"
+        );
         ensure!(
             kind.maker().is_none() || self.jobs.is_some(),
             "this load needs the number of what it takes"

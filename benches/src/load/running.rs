@@ -36,8 +36,8 @@ impl Running {
     pub(super) async fn connect(kind: Kind, plan: &Plan, watch: &Watch) -> Result<Self> {
         let connections = match kind {
             Kind::Push | Kind::Reserve | Kind::Publish | Kind::Consume => plan.connections,
-            // Producers, then consumers.
-            Kind::Cycle => 2 * plan.connections,
+            // Producers or callers, then consumers or workers.
+            Kind::Cycle | Kind::Request => 2 * plan.connections,
         };
         let mut clients = Vec::with_capacity(connections);
         for _ in 0..connections {

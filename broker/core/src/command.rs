@@ -25,7 +25,7 @@ pub struct Caller {
 }
 
 /// A queue as clients name it. Both parts have been checked against the name rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueName {
     /// The connection's namespace.
     pub namespace: Arc<str>,
@@ -223,6 +223,9 @@ pub enum Command {
     Refuse(Refusal),
     /// The broker is going to stop: no new jobs in, none out.
     Drain,
+    /// Whether the disk is too full for more: what stays on it is refused then, unless it was taken
+    /// before. What frees the disk goes on.
+    DiskFull(bool),
 }
 
 impl Command {

@@ -45,6 +45,12 @@ pub enum Refusal {
     /// The bodies of memory jobs hold too much.
     #[error("the memory for jobs of durability `memory` is full: try again later, or use `disk`")]
     MemoryFull,
+    /// Hardly any room is left on the disk; what is there is kept for what frees some.
+    #[error(
+        "the disk is nearly full: acknowledge or purge jobs, let topics keep less, or add space, \
+         then try again"
+    )]
+    DiskFull,
     /// The topic does not exist.
     #[error("no such topic: create it first")]
     TopicUnknown,
@@ -63,6 +69,42 @@ pub enum Refusal {
     /// The topic has as many groups as it may.
     #[error("too many consumer groups: use fewer names, or raise the limit")]
     GroupLimit,
+    /// Nobody serves the name and version.
+    #[error("nobody serves this name and version now")]
+    NoWorker,
+    /// The worker went while it held the request.
+    #[error("the worker that held the request is gone; whether it did the work is unknown")]
+    WorkerLost,
+    /// The reply did not begin in time.
+    #[error("the request was not answered in time")]
+    DeadlineExceeded,
+    /// A connection broke at a moment that leaves the outcome open.
+    #[error("the connection broke while the request or its reply was on its way")]
+    RequestLost,
+    /// A request of this id is open.
+    #[error("a request with this id is open")]
+    RequestExists,
+    /// No request of this id is remembered.
+    #[error("no such request is remembered")]
+    RequestUnknown,
+    /// The inbox has as many requests open as it may.
+    #[error("too many open requests: wait for replies")]
+    RequestLimit,
+    /// There are as many services or workers as there may be.
+    #[error("too many services: use fewer, or raise the limit")]
+    ServiceLimit,
+    /// The request was forwarded too often.
+    #[error("forwarded too often: do the services forward in a circle?")]
+    ForwardLimit,
+    /// A body came faster than it was asked for.
+    #[error("more of the body was sent than its receiver had granted")]
+    StreamCreditExceeded,
+    /// A body ended before its end.
+    #[error("the sender broke the body off")]
+    BodyBroken,
+    /// The connection has no inbox for replies.
+    #[error("the connection has no inbox: open it first")]
+    InboxClosed,
     /// A number is out of its range.
     #[error("an argument is out of range")]
     BadArgument,

@@ -74,6 +74,17 @@ pub struct SessionId(pub u128);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProducerId(pub u128);
 
+/// A request, named by its caller: 16 random bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u128);
+
+/// An inbox, named by its client: 16 random bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GatewayId(pub u128);
+
+/// Microseconds on the broker's clock, which never runs backwards.
+pub type Micros = u64;
+
 /// A connection of this run of the broker. Never written to disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);

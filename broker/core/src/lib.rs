@@ -18,6 +18,7 @@
 //! | `session.rs` | who is there: sessions, subscriptions, credit |
 //! | `ledger.rs`, `producer.rs` | the small durable state beside the jobs |
 //! | `topic.rs`, `topic/` | topics: partitions, retention, groups, who reads |
+//! | `request.rs`, `request/` | requests to services: nothing of them is journaled |
 //! | `event.rs`, `codec/` | what is journaled, and its bytes |
 
 mod codec;
@@ -34,6 +35,7 @@ mod limits;
 mod live;
 mod producer;
 mod queue;
+mod request;
 mod session;
 mod shard;
 mod table;
@@ -53,11 +55,16 @@ pub use effect::{
 };
 pub use event::{Event, Published, Pushed, TopicEvent};
 pub use id::{
-    ConnectionId, JobId, Lsn, Millis, Offset, PartitionId, ProducerId, QueueId, RecordId,
-    SessionId, SubscriptionKey, TopicId,
+    ConnectionId, GatewayId, JobId, Lsn, Micros, Millis, Offset, PartitionId, ProducerId, QueueId,
+    RecordId, RequestId, SessionId, SubscriptionKey, TopicId,
 };
 pub use job::{Job, JobState, Lease, Place};
 pub use ledger::{JobSlots, Ledger};
 pub use limits::Limits;
+pub use request::{
+    Content, Forward, Health, Histogram, InstanceStats, NewRequest, Part, Reply, RequestCommand,
+    RequestEffect, RequestLimits, RequestOutput, Requests, Serve, ServerInfo, ServiceStats, Side,
+    TraceKind, TraceStep, TracedRequest,
+};
 pub use shard::{Output, Shard};
 pub use topic::Retention;

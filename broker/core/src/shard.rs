@@ -30,6 +30,8 @@ pub struct Shard {
     pub(crate) topics: LiveTopics,
     pub(crate) next_subscription: u64,
     pub(crate) draining: bool,
+    /// As the owner of the disk said last; not known after a start.
+    pub(crate) disk_full: bool,
     pub(crate) producers_swept_ms: Millis,
     /// After a start: until when sessions may come back to the leases they held.
     pub(crate) resume_until_ms: Option<Millis>,
@@ -78,6 +80,7 @@ impl Shard {
             topics: LiveTopics::default(),
             next_subscription: 1,
             draining: false,
+            disk_full: false,
             producers_swept_ms: now_ms,
             resume_until_ms: None,
         };

@@ -37,6 +37,7 @@ mod producer;
 mod publisher;
 mod reader;
 mod restless;
+mod room;
 mod run;
 mod shrink;
 mod topic_plan;

@@ -4,6 +4,7 @@
 use crate::dice::Dice;
 use crate::network::Break;
 use crate::pipe::Manners;
+use crate::room::Squeeze;
 use crate::topic_plan::{self, Keeps, PublishPlan, Subject, TopicSetting};
 
 /// A run.
@@ -134,6 +135,11 @@ pub(crate) enum Fault {
     Delete {
         topic: u64,
     },
+    /// The disk fills, for so long or until the end.
+    FullDisk {
+        how: Squeeze,
+        ms: Option<u64>,
+    },
 }
 
 /// What the connection of a slow reader holds.
@@ -173,6 +179,12 @@ impl Plan {
             faults,
             setting,
         }
+    }
+
+    /// Whether the disk has an end.
+    pub(crate) fn is_bounded(&self) -> bool {
+        let fills = |plan: &FaultPlan| matches!(plan.fault, Fault::FullDisk { .. });
+        self.faults.iter().any(fills)
     }
 
     /// How long after the broker did something a client may see it.
@@ -388,6 +400,10 @@ fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
         };
         add(dice, stop);
     }
+    if dice.percent(20) {
+        let full = full_disk(setting, dice);
+        add(dice, full);
+    }
     faults
 }
 
@@ -412,6 +428,28 @@ pub(crate) fn crash_or_break(dice: &mut Dice, first: u32, clients: u32) -> Fault
         crash(dice)
     } else {
         a_break(dice, first, clients)
+    }
+}
+
+fn full_disk(setting: &Setting, dice: &mut Dice) -> Fault {
+    let ms = Some(dice.between(50, 2_500));
+    let few = dice.below(64 * 1024);
+    match dice.below(4) {
+        // Somebody else's files.
+        0 => Fault::FullDisk {
+            how: Squeeze::Taken(few / 2),
+            ms,
+        },
+        // It stays as it is: room comes of jobs that are done. The journal may keep two segments,
+        // and a third is how much more there has to be before pushes go on.
+        1 => Fault::FullDisk {
+            how: Squeeze::Kept(few + 3 * u64::from(setting.segment_bytes)),
+            ms: None,
+        },
+        _ => Fault::FullDisk {
+            how: Squeeze::Kept(few),
+            ms,
+        },
     }
 }
 

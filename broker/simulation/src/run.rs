@@ -19,7 +19,7 @@ use crate::ground::Machine;
 use crate::house::{Keeper, Order};
 use crate::network::{Break, Network};
 use crate::panics;
-use crate::plan::{Fault, Plan, Setting};
+use crate::plan::{Fault, FaultPlan, Plan, Setting};
 use crate::producer;
 use crate::topic_stage::TopicStage;
 use crate::trace::Fingerprint;
@@ -123,6 +123,7 @@ fn options(plan: &Plan) -> Options {
 fn config(setting: &Setting) -> BrokerConfig {
     let mut config = BrokerConfig::new("nowhere", SocketAddr::from(([127, 0, 0, 1], 0)));
     config.segment_bytes = setting.segment_bytes;
+    config.disk_reserve_bytes = 2 * u64::from(setting.segment_bytes);
     config.checkpoint_bytes = setting.checkpoint_bytes;
     config.checkpoint_interval_ms = setting.checkpoint_interval_ms;
     config.journal_bytes_max = setting.journal_bytes_max;
@@ -141,6 +142,7 @@ async fn play(plan: &Plan, fingerprint: Fingerprint) -> World {
     let machine = Machine::new(
         config(setting),
         setting.write_ms_max,
+        plan.is_bounded(),
         Dice::new(dice.next()),
     );
     let (orders, taken) = mpsc::channel(16);
@@ -190,6 +192,7 @@ async fn drama(world: World, orders: mpsc::Sender<Order>, mut dice: Dice) {
         stage.strike(fault.fault).await;
     }
     tokio::time::sleep_until(world.at(setting.load_ms)).await;
+    stage.make_room().await;
     world.heal();
     // A queue without a worker of its own gets one now; and nobody has too little room any more.
     for queue in 0..setting.queues {
@@ -228,6 +231,15 @@ impl Stage {
         .await;
     }
 
+    /// A disk that was filled for a while only is so no more.
+    async fn make_room(&self) {
+        let for_a_while =
+            |plan: &FaultPlan| matches!(plan.fault, Fault::FullDisk { ms: Some(_), .. });
+        if self.world.plan.faults.iter().any(for_a_while) {
+            self.order(Order::Release).await;
+        }
+    }
+
     async fn strike(&mut self, fault: Fault) {
         let network = &self.world.network;
         self.topics.look();
@@ -249,6 +261,16 @@ impl Stage {
             }
             Fault::Journal { after, sync } => {
                 self.order(Order::FailJournal { after, sync }).await;
+            }
+            Fault::FullDisk { how, ms } => {
+                self.order(Order::Squeeze(how)).await;
+                if let Some(ms) = ms {
+                    let (orders, until) = (self.orders.clone(), Duration::from_millis(ms));
+                    tokio::spawn(async move {
+                        tokio::time::sleep(until).await;
+                        let _ = orders.send(Order::Release).await;
+                    });
+                }
             }
             Fault::Store { after } => self.order(Order::FailStore { after }).await,
             Fault::Clock { by_ms } => self.order(Order::SetClock { by_ms }).await,

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use verteilt_core::{
-    Command, JobId, JobOptions, JobState, Lengths, ProducerId, Push, QueueName, Settle, SettleKind,
+    Command, JobId, JobOptions, JobState, Lengths, ProducerId, Push, QueueName, RequestCommand,
+    Settle, SettleKind,
 };
 use verteilt_protocol::limits::{
     ATTEMPTS_MAX, BATCH_JOBS_MAX, CREDIT_BYTES_DEFAULT, CREDIT_BYTES_MAX, CREDIT_JOBS_MAX,
     HEADER_BYTES_MAX, PEEK_JOBS_MAX, PURGE_JOBS_MAX, RESERVE_WAIT_MS_MAX,
 };
-use verteilt_protocol::{CAPABILITY_REQUESTS, ErrorCode, Frame, FrameType, Name, wire};
+use verteilt_protocol::{ErrorCode, Frame, FrameType, Name, wire};
 
-use super::topic;
+use super::{ask, topic};
 
 use crate::engine::Request;
 
@@ -32,12 +33,11 @@ pub(crate) struct Bad {
     pub(crate) close: bool,
 }
 
-/// What a frame turned out to be. Nearly always a request, so that a box would cost one
-/// allocation a frame and save nothing.
-#[expect(clippy::large_enum_variant)]
+/// What a frame turned out to be.
 #[derive(Debug)]
 pub(crate) enum Converted {
     Request(Request),
+    Ask(RequestCommand),
     Checkpoint,
     Backup,
     Heartbeat,
@@ -96,7 +96,10 @@ pub(crate) fn convert(frame: Frame, context: &Context) -> Result<Converted, Bad>
         | FrameType::QueuePeek
         | FrameType::QueuePause
         | FrameType::QueuePurge => administration(kind, &frame, context)?,
-        other => topic::command(other, &frame, context)?.ok_or_else(|| not_served(other))?,
+        other if other.number() >= FrameType::Request.number() => {
+            return ask::ask(other, frame, context).map(Converted::Ask);
+        }
+        other => topic::command(other, &frame, context)?.ok_or_else(|| unexpected(other))?,
     };
     let request = Request {
         correlation,
@@ -165,14 +168,7 @@ fn settle(kind: FrameType, frame: &Frame) -> Result<Settle, Bad> {
     })
 }
 
-fn not_served(kind: FrameType) -> Bad {
-    if kind
-        .capability()
-        .is_some_and(|capability| capability == CAPABILITY_REQUESTS)
-    {
-        let message = format!("{kind} needs a capability that this broker did not announce");
-        return Bad::new(ErrorCode::Unsupported, message);
-    }
+pub(super) fn unexpected(kind: FrameType) -> Bad {
     Bad::new(
         ErrorCode::UnexpectedFrame,
         format!("{kind} is not expected from a client here"),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use verteilt_core::{Command, ConnectionId, JobId, SessionId, TopicCommand};
+use verteilt_core::{Command, ConnectionId, JobId, RequestCommand, SessionId, TopicCommand};
 
 use crate::net::Outbox;
 
@@ -75,6 +75,15 @@ pub(crate) enum Inbound {
         /// Everything that one read brought.
         requests: Vec<Request>,
         /// Given back when the requests have been decided.
+        permit: OwnedSemaphorePermit,
+    },
+    /// What is asked about requests, in the order in which it was sent.
+    Asked {
+        /// From where.
+        connection: ConnectionId,
+        /// Correlation and command of everything that one read brought.
+        asks: Vec<(u64, RequestCommand)>,
+        /// Given back when it has been decided.
         permit: OwnedSemaphorePermit,
     },
     /// A slow peer has taken what waited for it.

@@ -33,7 +33,9 @@ impl Loop {
     /// Decides everything that waits, as far as a batch has room for it.
     pub(super) fn decide(&mut self) {
         let now_ms = self.clock.now_ms();
+        self.tick_requests();
         loop {
+            self.judge_room(now_ms);
             let mut round = Round::default();
             let round_bytes = self.settings.gathered_bytes_max.min(ROUND_BYTES);
             while round.bytes < round_bytes && self.has_room() {
@@ -87,6 +89,11 @@ impl Loop {
                 round.permits.push(permit);
                 self.requests(connection, session, requests, round);
             }
+            Inbound::Asked {
+                connection,
+                asks,
+                permit,
+            } => self.ask(connection, asks, permit),
             Inbound::Drained(connection) => {
                 let Some(peer) = self.peers.get_mut(&connection) else {
                     return;
@@ -94,13 +101,16 @@ impl Loop {
                 self.touched.push(connection);
                 if std::mem::take(&mut peer.held) {
                     self.command(connection, Command::Hold(false), round);
+                    self.hold_requests(connection, false);
                 }
             }
             Inbound::Leaving(connection) => {
+                self.end_requests_of(connection, true);
                 self.command(connection, Command::Disconnect, round);
                 self.leaving.push((Lsn::MAX, connection));
             }
             Inbound::Closed(connection) => {
+                self.end_requests_of(connection, false);
                 self.command(connection, Command::Disconnect, round);
                 self.drop_peer(connection);
             }
@@ -119,6 +129,7 @@ impl Loop {
                     correlation: 0,
                 };
                 round.commands.push((nobody, Command::Drain));
+                self.requests.drain(self.clock.now_us());
                 if self.goodbye == Goodbye::NotYet {
                     self.goodbye = Goodbye::After(Lsn::MAX);
                 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use verteilt_core::{Caller, ConnectionId, Effect, JobId, SessionId};
-use verteilt_protocol::{FLAG_CUMULATIVE, FrameType, encode, encode_empty, wire};
+use verteilt_protocol::{ErrorCode, FLAG_CUMULATIVE, FrameType, encode, encode_empty, wire};
 
 use super::bodies::{Bodies, Source};
 use super::parcels::Parcel;
 use super::reader::Reader;
 use super::streams::{Progress, Stream};
 use crate::convert::{self, DeliveredJob, FRAME_ROOM_BYTES};
-use crate::net::{OUTBOX_HIGH_BYTES, Outbox};
+use crate::net::{OUTBOX_HIGH_BYTES, OUTBOX_MAX_BYTES, Outbox};
 
 /// Answers to pushes in one frame.
 const RESULTS_MAX: usize = 8_192;
@@ -207,6 +207,16 @@ impl Peer {
             }
         }
         Ok(None)
+    }
+
+    /// A client that lets its replies wait for ever must not cost the broker its memory.
+    pub(super) fn give_up_if_overfull(&self) {
+        if self.outbox.len() > OUTBOX_MAX_BYTES {
+            let text = "the client takes too little of what it asked for";
+            self.outbox
+                .append(|out| convert::refused(out, 0, ErrorCode::Busy, text));
+            self.outbox.close();
+        }
     }
 
     /// Whether parts of a large body are still to be sent.

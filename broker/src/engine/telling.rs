@@ -1,6 +1,6 @@
 //! What goes out: effects that have become durable, to whom they concern.
 
-use verteilt_core::{Command, ConnectionId, Effect, Job, JobId, Shard};
+use verteilt_core::{Command, ConnectionId, Effect, Job, JobId, Refusal, Shard};
 
 use super::failure::Failure;
 use super::parcels::Parcel;
@@ -16,6 +16,7 @@ impl Loop {
             self.meters.effect(&addressed.effect);
             self.tell_one(addressed.to, addressed.effect)?;
         }
+        self.tell_requests();
         self.flush()?;
         let durable = self.engine.durable_lsn();
         if matches!(self.goodbye, Goodbye::After(lsn) if lsn <= durable) {
@@ -55,6 +56,14 @@ impl Loop {
                 peer.outbox.close();
             }
             Effect::Topic(effect) => self.tell_topic(to, effect),
+            Effect::Refused {
+                correlation,
+                refusal: Refusal::DiskFull,
+            } if let Some(room) = &self.room => {
+                let text = room.explain();
+                peer.outbox
+                    .append(|out| convert::disk_full(out, correlation, &text));
+            }
             other => peer.tell(&other),
         }
         Ok(())
@@ -105,9 +114,11 @@ impl Loop {
             let Some(peer) = self.peers.get_mut(&connection) else {
                 continue;
             };
+            peer.give_up_if_overfull();
             if !peer.held && peer.outbox.len() > OUTBOX_HIGH_BYTES {
                 peer.held = true;
                 held.push((peer.caller(connection), Command::Hold(true)));
+                self.requests.hold(connection, true, self.clock.now_us());
             }
         }
         self.touched = touched;

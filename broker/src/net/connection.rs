@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
-use verteilt_core::{ConnectionId, SessionId};
+use verteilt_core::{ConnectionId, RequestCommand, SessionId};
 use verteilt_protocol::limits::HEARTBEATS_MISSED_MAX;
 use verteilt_protocol::{ErrorCode, Frame, FrameType, decode, encode, encode_empty, wire};
 
@@ -214,6 +214,19 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     return End::EngineStopped;
                 }
             }
+            if !piece.asks.is_empty() {
+                let Some(permit) = gate.engine.reserve(piece.ask_bytes).await else {
+                    return End::EngineStopped;
+                };
+                let inbound = Inbound::Asked {
+                    connection,
+                    asks: piece.asks,
+                    permit,
+                };
+                if !gate.engine.send(inbound).await {
+                    return End::EngineStopped;
+                }
+            }
             let more = match end {
                 Gathered::All => false,
                 Gathered::Some => true,
@@ -257,11 +270,23 @@ fn broken(error: &verteilt_protocol::FrameError) -> Bad {
     }
 }
 
+fn overdrawn() -> Bad {
+    Bad {
+        code: ErrorCode::CreditExceeded,
+        message: "more was pushed than was granted".to_owned(),
+        close: true,
+    }
+}
+
 /// Requests that are handed on together.
 #[derive(Default)]
 struct Piece {
     requests: Vec<Request>,
+    /// What is asked about requests to services: it goes to another state machine, so that its order
+    /// among the others does not matter.
+    asks: Vec<(u64, RequestCommand)>,
     bytes: usize,
+    ask_bytes: usize,
 }
 
 enum Gathered {
@@ -295,26 +320,26 @@ impl Piece {
             };
             let (correlation, payload) = (frame.correlation, frame.payload.len());
             let is_push = frame.kind().is_some_and(convert::takes_credit);
-            self.bytes += verteilt_protocol::HEADER_BYTES + frame.meta.len() + payload;
+            let frame_bytes = verteilt_protocol::HEADER_BYTES + frame.meta.len() + payload;
+            self.bytes += frame_bytes;
             match convert::convert(frame, context) {
                 Ok(Converted::Request(request)) => {
                     if request.push_bytes > 0 && !outbox.spend(request.push_bytes) {
-                        let message = "more was pushed than was granted".to_owned();
-                        let code = ErrorCode::CreditExceeded;
-                        refuse(
-                            outbox,
-                            correlation,
-                            &Bad {
-                                code,
-                                message,
-                                close: true,
-                            },
-                        );
+                        refuse(outbox, correlation, &overdrawn());
                         return Gathered::End(End::Refused);
                     }
                     self.bytes += request.table_bytes();
                     let is_look = request.is_look();
                     self.requests.push(request);
+                    if is_look {
+                        outbox.begin_look(correlation);
+                        return Gathered::Look;
+                    }
+                }
+                Ok(Converted::Ask(command)) => {
+                    self.ask_bytes += frame_bytes;
+                    let is_look = convert::is_look(&command);
+                    self.asks.push((correlation, command));
                     if is_look {
                         outbox.begin_look(correlation);
                         return Gathered::Look;

@@ -9,7 +9,8 @@ use verteilt_protocol::limits::{
     HELD_LEASES_MAX, NAME_BYTES_MAX, NAMESPACE_DEFAULT,
 };
 use verteilt_protocol::{
-    CAPABILITY_JOBS, CAPABILITY_TOPICS, ErrorCode, Frame, FrameType, Name, VERSIONS, encode, wire,
+    CAPABILITY_JOBS, CAPABILITY_REQUESTS, CAPABILITY_TOPICS, ErrorCode, Frame, FrameType, Name,
+    VERSIONS, encode, wire,
 };
 
 use crate::convert::Bad;
@@ -45,7 +46,7 @@ impl Welcome {
             version: *VERSIONS.end(),
             server_name: "verteilt".to_owned(),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
-            capabilities: [CAPABILITY_JOBS, CAPABILITY_TOPICS]
+            capabilities: [CAPABILITY_JOBS, CAPABILITY_TOPICS, CAPABILITY_REQUESTS]
                 .map(str::to_owned)
                 .into(),
             broker_id: Bytes::copy_from_slice(&self.broker_id),

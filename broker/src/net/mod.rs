@@ -17,6 +17,6 @@ mod reception;
 pub(crate) use connection::{Gate, serve};
 pub(crate) use handshake::Welcome;
 pub(crate) use listener::listen;
-pub(crate) use outbox::OUTBOX_HIGH_BYTES;
 pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{OUTBOX_HIGH_BYTES, OUTBOX_MAX_BYTES};
 pub(crate) use reception::Reception;

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 pub(crate) const OUTBOX_HIGH_BYTES: usize = 1024 * 1024;
 /// Below this it goes on.
 pub(crate) const OUTBOX_LOW_BYTES: usize = 256 * 1024;
+/// Replies come whether there is room or not; a peer that lets so much wait is given up.
+pub(crate) const OUTBOX_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// A peer that takes nothing for this long is given up.
 pub(crate) const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// A buffer that grew beyond this is given back after use.

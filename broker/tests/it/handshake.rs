@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use verteilt_protocol::{CAPABILITY_JOBS, CAPABILITY_TOPICS, ErrorCode, FrameType, limits, wire};
+use verteilt_protocol::{
+    CAPABILITY_JOBS, CAPABILITY_REQUESTS, CAPABILITY_TOPICS, ErrorCode, FrameType, limits, wire,
+};
 
 use crate::house::{House, eventually};
 use crate::peer::Peer;
@@ -12,7 +14,8 @@ fn welcome_tells_what_the_broker_takes() {
     let house = House::start();
     let one = house.peer().welcome;
     assert_eq!((one.version, one.epoch, one.leases_held), (1, 1, 0));
-    assert_eq!(one.capabilities, [CAPABILITY_JOBS, CAPABILITY_TOPICS]);
+    let all = [CAPABILITY_JOBS, CAPABILITY_TOPICS, CAPABILITY_REQUESTS];
+    assert_eq!(one.capabilities, all);
     assert_eq!(one.broker_id.len(), 16);
     assert_eq!(one.heartbeat_ms, limits::HEARTBEAT_MS);
     assert_eq!(one.push_credit, limits::PUSH_CREDIT_BYTES);

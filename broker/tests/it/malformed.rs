@@ -183,13 +183,26 @@ fn unknown_types_and_types_of_the_broker_are_refused_and_the_connection_goes_on(
         FrameType::Published,
         FrameType::Records,
         FrameType::TopicAssigned,
+        FrameType::RequestEnded,
+        FrameType::ServicesReply,
+        FrameType::TraceReply,
     ]) {
         peer.send_empty(kind, number);
         peer.refused(number, ErrorCode::UnexpectedFrame);
     }
-    for (number, kind) in (30..).zip([FrameType::Request, FrameType::Reply, FrameType::Forward]) {
+    for (number, (kind, code)) in (30..).zip([
+        (FrameType::Request, ErrorCode::BadArgument),
+        (FrameType::BodyPart, ErrorCode::BadArgument),
+        (FrameType::StreamCredit, ErrorCode::BadArgument),
+        (FrameType::RequestCancel, ErrorCode::BadArgument),
+        (FrameType::Inbox, ErrorCode::BadArgument),
+        (FrameType::Trace, ErrorCode::BadArgument),
+        (FrameType::Forward, ErrorCode::BadName),
+        (FrameType::Serve, ErrorCode::BadName),
+        (FrameType::Unserve, ErrorCode::SubscriptionUnknown),
+    ]) {
         peer.send_empty(kind, number);
-        peer.refused(number, ErrorCode::Unsupported);
+        peer.refused(number, code);
     }
     peer.push("q", b"goes on");
 }

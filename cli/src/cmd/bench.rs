@@ -56,13 +56,13 @@ pub(crate) struct Bench {
     /// Where its own broker has its data: a folder on the disk to be measured
     #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "url")]
     data: PathBuf,
-    /// A queue that nobody else uses, or the name of a topic that is not there
+    /// A queue that nobody else uses; of requests the service; or the name of a topic that is not there
     #[arg(long, value_name = "NAME", default_value = "bench")]
     queue: String,
     /// Partitions of the topic
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=limits::PARTITIONS_MAX as i64))]
     partitions: u32,
-    /// Connections; a cycle has as many again for its consumers
+    /// Connections; a cycle has as many again for its consumers, requests for their workers
     #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     connections: u16,
     /// Jobs that may be unanswered at one time on each connection

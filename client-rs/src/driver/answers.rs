@@ -40,15 +40,7 @@ impl Driver {
                 }
                 Ok(())
             }
-            FrameType::Published => {
-                let published: wire::Published = frame.message()?;
-                self.pushes.grant(published.credit);
-                for result in &published.results {
-                    self.expected += result.count as usize;
-                    self.pushes.published(result)?;
-                }
-                Ok(())
-            }
+            FrameType::Published => self.handle_published(&frame),
             FrameType::Records => self.handle_records(&frame),
             FrameType::TopicAssigned => {
                 let assigned: wire::TopicAssigned = frame.message()?;
@@ -76,6 +68,14 @@ impl Driver {
                 complete.map_or(Ok(()), |delivered| self.hand_out(delivered))
             }
             FrameType::LeaseLost => self.handle_lease_lost(&frame.message()?),
+            FrameType::Request
+            | FrameType::Reply
+            | FrameType::BodyPart
+            | FrameType::StreamCredit
+            | FrameType::RequestEnded => {
+                self.expected += usize::from(self.requests.handle(kind, &frame)?);
+                Ok(())
+            }
             FrameType::Error => self.handle_error(&frame),
             FrameType::Goodbye => {
                 session.leaving = true;
@@ -86,6 +86,8 @@ impl Driver {
             | FrameType::QueuePurged
             | FrameType::TopicStatsReply
             | FrameType::GroupStatsReply
+            | FrameType::ServicesReply
+            | FrameType::TraceReply
             | FrameType::CheckpointDone => self.answer_call(frame, kind),
             FrameType::Heartbeat => Ok(()),
             _ => Err(ClientError::protocol(format!(
@@ -95,6 +97,16 @@ impl Driver {
         }
     }
 
+    fn handle_published(&mut self, frame: &Frame) -> Result<(), ClientError> {
+        let published: wire::Published = frame.message()?;
+        self.pushes.grant(published.credit);
+        for result in &published.results {
+            self.expected += result.count as usize;
+            self.pushes.published(result)?;
+        }
+        Ok(())
+    }
+
     fn handle_ok(&mut self, frame: Frame) -> Result<(), ClientError> {
         if frame.is_cumulative() {
             self.expected += self.settles.done_up_to(frame.correlation);
@@ -102,7 +114,7 @@ impl Driver {
             self.expected += jobs;
             return Ok(());
         }
-        if self.pushes.part_taken(frame.correlation) {
+        if self.pushes.part_taken(frame.correlation) || self.requests.forwarded(frame.correlation) {
             return Ok(());
         }
         self.answer_call(frame, FrameType::Ok)
@@ -134,6 +146,7 @@ impl Driver {
         }
         if self.pushes.refused(frame.correlation, &error)
             || self.settles.refused(frame.correlation, &error)
+            || self.requests.refused(frame.correlation, &error)
         {
             self.lower_timer();
             return Ok(());
@@ -152,6 +165,7 @@ impl Driver {
             Request::TopicSubscribe(subscribe) => {
                 self.subscribe_refused(subscribe.subscription, error);
             }
+            Request::Serve(serve) => self.subscribe_refused(serve.subscription, error),
             // What is told of a partition that was lost meanwhile is refused, which is no harm.
             _ => {}
         }
@@ -170,6 +184,9 @@ impl Driver {
         } else if let Some(inbox) = self.deliveries.unregister_consumer(subscription) {
             tracing::warn!(topic = %inbox.topic, %error, "a consumer was ended by the broker");
             inbox.close(Some(error));
+        } else if let Some(service) = self.requests.unregister(subscription) {
+            tracing::warn!(service = %service.name, %error, "a service was ended by the broker");
+            service.close(Some(error));
         }
     }
 

@@ -10,6 +10,7 @@ use super::session::Session;
 use super::timer::earlier;
 use crate::call::{Call, Command, Request};
 use crate::error::ClientError;
+use crate::request::Wish;
 
 impl Driver {
     /// Fills the outbox; true: callers had left something. If they had not, and nothing is being
@@ -26,13 +27,15 @@ impl Driver {
             self.closing = pending.closing;
             let may_push = !session.leaving && self.pushes.may_send();
             let pushes = if may_push { pending.pushes.jobs } else { 0 };
-            let waiting = pushes + pending.settles.jobs;
+            let waiting = pushes + pending.settles.jobs + pending.wishes;
             let full = pending.pushes.has_full() || self.pushes.has_older();
-            let alone = self.pushes.is_empty() && self.settles.is_empty();
+            let alone =
+                self.pushes.is_empty() && self.settles.is_empty() && self.requests.is_empty();
             if waiting > 0 && !full && session.gather(waiting, self.expected, alone, context) {
                 return false;
             }
             self.expected = 0;
+            pending.wishes = 0;
             let settles = pending.settles.take();
             let nothing = pending.commands.is_empty() && settles.is_empty() && pushes == 0;
             if nothing && session.outbox.is_empty() {
@@ -57,6 +60,8 @@ impl Driver {
         if !session.leaving {
             self.calls
                 .write(&mut session.outbox, &mut session.correlation);
+            self.requests
+                .write(&mut session.outbox, &mut session.correlation);
         }
         self.settles
             .write(&mut session.outbox, &mut session.correlation);
@@ -71,6 +76,9 @@ impl Driver {
     /// Subscriptions end and reserves are given up; what else is unanswered is waited for.
     pub(super) fn begin_closing(&mut self, session: Option<&mut Session>) {
         self.deliveries.close_all(None);
+        for subscription in self.requests.services().collect::<Vec<_>>() {
+            self.end_service(subscription);
+        }
         let cancels = self.calls.cancel_reserves();
         if let Some(session) = session {
             for correlation in cancels {
@@ -88,6 +96,7 @@ impl Driver {
 
     pub(super) fn obey(&mut self, command: Command, session: Option<&mut Session>) {
         match command {
+            Command::Wish(wish) => self.obey_wish(wish, session),
             Command::Call(call) => {
                 if let Request::Unsubscribe(unsubscribe) = &call.request {
                     self.deliveries.unregister(unsubscribe.subscription);
@@ -112,6 +121,29 @@ impl Driver {
                         .add(Call::unheard(number, Request::Unsubscribe(unsubscribe)));
                 }
             }
+        }
+    }
+
+    fn obey_wish(&mut self, wish: Wish, session: Option<&mut Session>) {
+        match wish {
+            Wish::Register(service) => self.requests.register(service),
+            Wish::Unregister(subscription) => self.end_service(subscription),
+            Wish::Update(subscription) => self.subscribe_again(subscription),
+            wish => {
+                let session =
+                    session.map(|session| (&mut session.outbox, &mut session.correlation));
+                self.requests.obey(wish, session);
+            }
+        }
+    }
+
+    /// No more requests for it; those that it has may be answered.
+    fn end_service(&mut self, subscription: u64) {
+        if let Some(service) = self.requests.unregister(subscription) {
+            service.close(None);
+            let unserve = Request::Unserve(wire::Unserve { subscription });
+            let number = self.shared.next_number();
+            self.calls.add(Call::unheard(number, unserve));
         }
     }
 
@@ -165,6 +197,9 @@ impl Driver {
             self.calls.add_first(Call::subscribe(number, inbox));
         } else if let Some(inbox) = self.deliveries.consumer(subscription) {
             self.calls.add_first(Call::unheard(number, inbox.request()));
+        } else if let Some(service) = self.requests.service(subscription) {
+            let serve = Request::Serve(service.request());
+            self.calls.add_first(Call::unheard(number, serve));
         }
     }
 
@@ -185,6 +220,7 @@ impl Driver {
             && pending.commands.is_empty()
             && self.pushes.is_empty()
             && self.settles.is_empty()
-            && self.calls.is_empty())
+            && self.calls.is_empty()
+            && self.requests.is_empty())
     }
 }

@@ -8,6 +8,7 @@
 //! | `collect` | from callers' wishes to frames; everything with a time |
 //! | `answers` | what each frame of the broker means |
 //! | `pushes`, `settles`, `calls` | what is unanswered, and its repetition |
+//! | `requests` | requests that are waited for or served |
 //! | `deliveries` | jobs on their way in |
 //! | `reader`, `writer`, `timer` | the tools |
 
@@ -18,6 +19,7 @@ mod deliveries;
 mod handshake;
 mod pushes;
 mod reader;
+mod requests;
 mod session;
 mod settles;
 mod timer;
@@ -38,6 +40,7 @@ use self::calls::CallLedger;
 use self::deliveries::Deliveries;
 use self::handshake::{Connection, connect, frame_limits};
 use self::pushes::PushLedger;
+use self::requests::RequestLedger;
 use self::session::{Parting, Session};
 use self::settles::SettleLedger;
 use self::timer::Timer;
@@ -62,6 +65,7 @@ pub(crate) struct Driver {
     settles: SettleLedger,
     calls: CallLedger,
     deliveries: Deliveries,
+    requests: RequestLedger,
     timer: Timer,
     /// Callers that were answered or given a job since frames were last taken from them: so many
     /// are likely to ask for something next.
@@ -82,6 +86,7 @@ impl Driver {
             settles: SettleLedger::new(Arc::clone(&shared.config.random)),
             calls: CallLedger::new(shared.config.request_timeout),
             deliveries: Deliveries::new(),
+            requests: RequestLedger::new(shared.config.gateway),
             timer: Timer::default(),
             ready: Some(ready),
             connected_before: false,
@@ -197,6 +202,7 @@ impl Driver {
                 let closes = self.closing.is_none() && pending.closing.is_some();
                 self.closing = pending.closing;
                 pending.park_driver(context.waker(), false);
+                pending.wishes = 0;
                 (std::mem::take(&mut pending.commands), closes)
             };
             for command in commands {
@@ -241,6 +247,7 @@ impl Driver {
             .inboxes()
             .map(|inbox| inbox.subscription)
             .chain(self.deliveries.consumers().map(|inbox| inbox.subscription))
+            .chain(self.requests.services())
             .collect();
         for subscription in subscriptions {
             self.subscribe_again(subscription);
@@ -254,6 +261,8 @@ impl Driver {
             let _ = ready.send(Ok(()));
         }
         let mut session = Session::new(connection, now);
+        self.requests
+            .reconnected(&mut session.outbox, &mut session.correlation);
         match self.handle_frames(&mut session) {
             Ok(()) => self.serve(&mut session).await,
             Err(error) => Parting::Lost(error),
@@ -263,6 +272,7 @@ impl Driver {
     fn disconnected(&mut self, error: &ClientError) {
         // Jobs of this connection that nobody has begun are not handed out any more.
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
+        self.requests.disconnected();
         let reason = error.to_string();
         tracing::warn!(%reason, "the connection to the broker is lost");
         self.shared.tell(ConnectionEvent::Disconnected { reason });
@@ -292,6 +302,7 @@ impl Drop for Driver {
                 Command::Register(inbox) => inbox.close(Some(error.clone())),
                 Command::RegisterConsumer(inbox) => inbox.close(Some(error.clone())),
                 Command::Cancel { .. } | Command::Unregister { .. } => {}
+                Command::Wish(wish) => wish.fail(&error),
             }
         }
         for batch in batches {
@@ -303,6 +314,7 @@ impl Drop for Driver {
         self.pushes.fail_all(&error);
         self.settles.fail_all(&error);
         self.calls.fail_all(&error);
+        self.requests.fail_all(&error);
         let by_wish = matches!(error, ClientError::Closed);
         self.deliveries.close_all((!by_wish).then_some(&error));
         if let Some(ready) = self.ready.take() {

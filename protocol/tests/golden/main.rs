@@ -9,8 +9,10 @@ mod case;
 mod connection;
 mod jobs;
 mod json;
-mod later;
 mod malformed;
+mod requests;
+mod services;
+mod topics;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -35,8 +37,9 @@ fn cases() -> Vec<Case> {
     cases.extend(jobs::deliveries());
     cases.extend(jobs::settlings());
     cases.extend(administration::cases());
-    cases.extend(later::topics());
-    cases.extend(later::requests());
+    cases.extend(topics::topics());
+    cases.extend(requests::cases());
+    cases.extend(services::cases());
     cases
 }
 

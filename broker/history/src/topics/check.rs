@@ -43,13 +43,18 @@ struct Check {
 
 impl Check {
     fn record(&mut self, line: usize, record: &TopicRecord) {
+        self.written(line, record);
+        self.read(line, record);
+    }
+
+    /// What is published, and what is to be kept.
+    fn written(&mut self, line: usize, record: &TopicRecord) {
         let Self {
             names,
             log,
-            readers,
-            groups,
             drops,
             findings,
+            ..
         } = self;
         match record {
             TopicRecord::Time { at_ms } => {
@@ -83,6 +88,25 @@ impl Check {
                 log.published(line, *operation, at, *duplicate, names, findings);
             }
             TopicRecord::PublishFailed { operation } => log.failed(*operation),
+            TopicRecord::Holds {
+                partition,
+                first_offset,
+            } => drops.seen(line, (names.partition(partition), *first_offset)),
+            _ => {}
+        }
+    }
+
+    /// Who reads, and how far groups are.
+    fn read(&mut self, line: usize, record: &TopicRecord) {
+        let Self {
+            names,
+            log,
+            readers,
+            groups,
+            drops,
+            findings,
+        } = self;
+        match record {
             TopicRecord::Subscribes {
                 reader,
                 group,
@@ -118,10 +142,6 @@ impl Check {
                 offset,
             } => groups.commit(*operation, group, (names.partition(partition), *offset)),
             TopicRecord::Committed { operation } => groups.committed(line, *operation),
-            TopicRecord::Holds {
-                partition,
-                first_offset,
-            } => drops.seen(line, (names.partition(partition), *first_offset)),
             TopicRecord::GroupEnds {
                 group,
                 partition,
@@ -136,6 +156,7 @@ impl Check {
                 next_offset,
                 read,
             } => self.ends(line, partition, (*first_offset, *next_offset), *read),
+            _ => {}
         }
     }
 

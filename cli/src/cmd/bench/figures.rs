@@ -45,11 +45,12 @@ impl Figures {
         if !rows.is_empty() {
             output::table(["latency, us", "p50", "p90", "p99", "p99.9", "max"], &rows)?;
         }
-        let (unsent, what) = (self.outcome.unsent, self.outcome.load.what());
+        let unsent = self.outcome.unsent;
         if unsent > 0 {
+            let noun = self.outcome.load.noun();
             output::line(&format!(
-                "\n{unsent} {what} were due and were not sent in time: the broker did not keep up with \
-                 this rate, and their latencies are missing above"
+                "\n{unsent} {noun} were due and were not sent in time: the broker did not keep up with \
+                 this rate, and the latencies of those are missing above"
             ))?;
         }
         Ok(())
@@ -81,7 +82,6 @@ impl Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = self.outcome.load.what();
         let Outcome {
             connections,
             in_flight,
@@ -92,6 +92,7 @@ impl fmt::Display for Figures {
             jobs_per_second,
             ..
         } = self.outcome;
+        let noun = self.outcome.load.noun();
         match &self.target {
             Target::Named { url } => writeln!(f, "the broker at {url}")?,
             Target::Own(own) => writeln!(
@@ -103,7 +104,7 @@ impl fmt::Display for Figures {
         }
         write!(
             f,
-            "{connections} connections, {in_flight} {what} in flight on each, "
+            "{connections} connections, {in_flight} {noun} in flight on each, "
         )?;
         match batch {
             1 => write!(f, "single calls, ")?,
@@ -112,12 +113,12 @@ impl fmt::Display for Figures {
         write!(f, "bodies of {body_bytes} bytes, ")?;
         match self.outcome.rate {
             None => writeln!(f, "closed loop")?,
-            Some(rate) => writeln!(f, "{rate} {what} a second asked for")?,
+            Some(rate) => writeln!(f, "{rate} {noun} a second asked for")?,
         }
         let megabytes = jobs_per_second * body_bytes as f64 / 1e6;
         writeln!(
             f,
-            "{jobs} {what} in {seconds:.2} s: {jobs_per_second:.0} {what}/s, {megabytes:.1} MB/s, \
+            "{jobs} {noun} in {seconds:.2} s: {jobs_per_second:.0} {noun}/s, {megabytes:.1} MB/s, \
              {:.0} ms at most without an answer",
             self.outcome.longest_gap_ms
         )?;
@@ -128,7 +129,7 @@ impl fmt::Display for Figures {
                 "{:.2} us of processor a {} in the broker, {:.2} in the load; {:.0} MB written, \
                  {:.0} MB of folder",
                 us(used.processor),
-                what.trim_end_matches('s'),
+                noun.trim_end_matches('s'),
                 us(used.load_processor),
                 used.written_bytes as f64 / 1e6,
                 used.data_bytes as f64 / 1e6

@@ -1,16 +1,14 @@
-//! Topics, and requests, which are designed and served by brokers that announce the capability.
+//! Topics.
 
+use verteilt_protocol::FrameType;
 use verteilt_protocol::wire::{
-    BodyPart, Cancelled, Consumed, Durability, Forward, GroupStats, GroupStatsReply,
-    GroupStatsRequest, Publish, PublishResult, Published, Records, Reply, Request, TopicAssigned,
-    TopicChange, TopicCreate, TopicDelete, TopicStats, TopicStatsReply, TopicStatsRequest,
-    TopicSubscribe, topic_subscribe::Start,
+    Consumed, Durability, GroupStats, GroupStatsReply, GroupStatsRequest, Publish, PublishResult,
+    Published, Records, TopicAssigned, TopicChange, TopicCreate, TopicDelete, TopicStats,
+    TopicStatsReply, TopicStatsRequest, TopicSubscribe, topic_subscribe::Start,
 };
-use verteilt_protocol::{ErrorCode, FrameType};
 
 use crate::case::{Case, case};
 use crate::connection::id;
-use crate::jobs::header_block;
 
 pub(crate) fn topics() -> Vec<Case> {
     let create = TopicCreate {
@@ -216,54 +214,4 @@ fn subscribe(start: Start) -> TopicSubscribe {
         start: Some(start),
         ..TopicSubscribe::default()
     }
-}
-
-pub(crate) fn requests() -> Vec<Case> {
-    let block = header_block();
-    let payload = [&block[..], b"body"].concat();
-    let request = Request {
-        service: "thumbnails".into(),
-        version: "2".into(),
-        request_id: id(0x20),
-        gateway_id: id(0x40),
-        deadline_ms: 30_000,
-        endpoint: "resize".into(),
-        durability: Durability::Memory.into(),
-        header_length: block.len() as u32,
-        more: true,
-    };
-    let part = BodyPart {
-        request_id: id(0x20),
-        index: 1,
-        more: false,
-    };
-    let reply = Reply {
-        request_id: id(0x20),
-        id: 77,
-        token: 950,
-        status: 200,
-        header_length: block.len() as u32,
-        more: false,
-    };
-    let forward = Forward {
-        request_id: id(0x20),
-        id: 77,
-        token: 950,
-        service: "watermark".into(),
-        version: "1".into(),
-        endpoint: "apply".into(),
-        header_length: 0,
-        keep_body: true,
-    };
-    let cancelled = Cancelled {
-        request_id: id(0x20),
-        code: ErrorCode::Cancelled.number(),
-    };
-    vec![
-        case("request", FrameType::Request, 50, request, &payload),
-        case("body_part", FrameType::BodyPart, 51, part, b" goes on"),
-        case("reply", FrameType::Reply, 52, reply, &payload),
-        case("forward", FrameType::Forward, 53, forward, b""),
-        case("cancelled", FrameType::Cancelled, 0, cancelled, b""),
-    ]
 }
