@@ -58,9 +58,9 @@ async fn publish(world: &World, client: &Client, publisher: u32, plan: &PublishP
     let topics = client.topics();
     let topic = topic_name(plan.topic);
     let all = plan.sizes.iter().zip(plan.first_number..);
-    // What may be given up goes in frames of its own; where the journal fills, a frame is refused for
+    // What may be given up goes in frames of its own; where the disk fills, a frame is refused for
     // the moment and tried again behind others.
-    let in_order = plan.deadline_ms.is_none() && world.plan.setting.weight == 1;
+    let in_order = plan.deadline_ms.is_none() && !world.plan.refuses_for_the_moment();
     let publishing = all.map(|(size, number)| {
         let value = body::of(number, *size);
         let key = (plan.way == Way::Keys).then(|| key_of(number));
