@@ -15,7 +15,8 @@ ALL   := --release --workspace --locked $(MORE)
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
 .PHONY: help build test check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
-        bench-peers bench-footprint torture sim mutants mutants-apply clean-data toolchain test-tools
+        bench-peers bench-footprint bench-retention torture sim mutants mutants-apply \
+        clean-data toolchain test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +82,16 @@ bench-peers: bench-tools ## speed next to Redis, beanstalkd, RabbitMQ and NATS, 
 # BLESS=1 writes benches/budgets.toml anew.
 bench-budget: budget-tools ## instructions of the hot paths (callgrind) against benches/budgets.toml
 	$(BENCH) --bench budget
+
+# Twenty gigabytes at full speed into a topic that keeps one: some minutes, and up to 5 GB of disk.
+RETENTION := target/retention
+bench-retention: ## the data folder under a topic limited to 1 GB and written for 20 GB
+	$(CARGO) build $(ALL) --bins
+	rm -rf $(RETENTION)
+	target/release/verteilt serve --data $(RETENTION) --listen 127.0.0.1:7459 & broker=$$!; trap "kill $$broker" EXIT; \
+	until (exec 3<>/dev/tcp/127.0.0.1/7459) 2>/dev/null; do sleep 0.1; done; \
+	target/release/topics --broker 127.0.0.1:7459 --data $(RETENTION) --records 78125000 \
+		--keep-bytes 125000000 --folder-max 5000000000 $(ARGS)
 
 bench-footprint: ## memory and disk with a million jobs waiting, and after them
 	$(CARGO) build $(ALL) --bins

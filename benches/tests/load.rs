@@ -40,6 +40,7 @@ impl House {
         Plan {
             url: self.url(),
             queue: QUEUE.to_owned(),
+            partitions: 8,
             connections: 2,
             in_flight: 16,
             batch: 1,
@@ -236,6 +237,7 @@ fn plans_that_make_no_load_are_refused() {
     let plan = Plan {
         url: String::new(),
         queue: QUEUE.to_owned(),
+        partitions: 1,
         connections: 1,
         in_flight: 1,
         batch: 1,

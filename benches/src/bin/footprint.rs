@@ -112,6 +112,7 @@ impl House<'_> {
         let plan = Plan {
             url: self.broker.url().to_owned(),
             queue: QUEUE.to_owned(),
+            partitions: 8,
             connections: CONNECTIONS,
             in_flight: WINDOW,
             batch: 1,

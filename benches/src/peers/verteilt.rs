@@ -50,6 +50,7 @@ impl Verteilt {
         Plan {
             url: self.url().to_owned(),
             queue: QUEUE.to_owned(),
+            partitions: 8,
             connections: load.connections,
             in_flight: load.in_flight,
             batch: 1,

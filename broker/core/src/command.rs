@@ -227,3 +227,13 @@ pub enum Command {
     /// before. What frees the disk goes on.
     DiskFull(bool),
 }
+
+impl Command {
+    /// Whether it moves the position of a group.
+    pub(crate) const fn is_commit(&self) -> bool {
+        matches!(
+            self,
+            Self::Topic(TopicCommand::Consumed { commit: true, .. })
+        )
+    }
+}

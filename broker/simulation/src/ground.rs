@@ -14,6 +14,9 @@ use crate::dice::Dice;
 use crate::room::{Filling, Room};
 use crate::workshop::SlowHands;
 
+/// The wall clock when a simulation begins.
+pub(crate) const EPOCH_MS: u64 = 1_800_000_000_000;
+
 /// The disk of one simulated machine.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -26,8 +29,6 @@ pub(crate) struct Machine {
     is_bounded: bool,
     hands: SlowHands,
     write_ms_max: u64,
-    /// The wall clock when the simulation began.
-    epoch_ms: u64,
     /// By how much it was set since.
     pub(crate) wall_offset_ms: i64,
 }
@@ -116,7 +117,6 @@ impl Machine {
             write_ms_max,
             config,
             dice,
-            epoch_ms: 1_800_000_000_000,
             wall_offset_ms: 0,
         }
     }
@@ -133,7 +133,7 @@ impl Machine {
         }
         self.hands = SlowHands::new(Dice::new(self.dice.next()), self.write_ms_max);
         let (journal, recovered) = MemoryJournal::open(&self.journal);
-        let wall_ms = self.epoch_ms + elapsed_ms;
+        let wall_ms = EPOCH_MS + elapsed_ms;
         let held_bytes = self.store.disk_bytes();
         self.room
             .found(self.journal.clone(), journal.log(), held_bytes);

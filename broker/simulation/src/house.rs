@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use verteilt_broker::Failure;
 use verteilt_broker::bare::{BareBroker, Door};
-use verteilt_history::Event;
+use verteilt_history::{Event, TopicRecord};
 
 use crate::dice::Dice;
 use crate::ground::Machine;
@@ -152,6 +152,7 @@ impl Keeper {
             Order::SetClock { by_ms } => {
                 self.machine.wall_offset_ms += by_ms;
                 self.world.record(Event::ClockSet { by_ms });
+                self.world.tell(TopicRecord::ClockSet);
             }
         }
     }

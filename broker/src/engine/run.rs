@@ -484,6 +484,7 @@ impl Loop {
                 self.checkpoint.written(lsn, covered_bytes);
                 self.store_grew(before - self.checkpoint.appended_bytes);
                 self.engine.install(lsn, blocks, records);
+                self.wake_readers();
                 self.checkpoint.lsn = lsn;
                 self.touch_streams();
                 if !self.follower.give(FollowerTask::Trim(lsn)) {
