@@ -420,7 +420,8 @@ fn full_disk(setting: &Setting, dice: &mut Dice) -> Fault {
         // and a third is how much more there has to be before pushes go on.
         1 => Fault::FullDisk {
             how: Squeeze::Kept(few + 3 * u64::from(setting.segment_bytes)),
-            ms: None,
+            // Records stay, and so would a full disk.
+            ms: ms.filter(|_| !setting.topics.topics.is_empty()),
         },
         _ => Fault::FullDisk {
             how: Squeeze::Kept(few),
