@@ -237,7 +237,7 @@ fn plans_that_make_no_load_are_refused() {
     let plan = Plan {
         url: String::new(),
         queue: QUEUE.to_owned(),
-        partitions: 8,
+        partitions: 1,
         connections: 1,
         in_flight: 1,
         batch: 1,

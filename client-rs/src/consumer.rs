@@ -163,7 +163,7 @@ impl RecordInbox {
     }
 
     /// Without a group, nothing before this time is wanted.
-    fn earliest_ms(&self) -> u64 {
+    fn start_ms(&self) -> u64 {
         match (self.options.start, &self.options.group) {
             (StartAt::Time(time_ms), None) => time_ms,
             _ => 0,
@@ -236,7 +236,7 @@ impl RecordInbox {
         let slices = split_records(payload, lists)?;
         let mut content = self.content.lock();
         let next = content.next.get(&message.partition).copied().unwrap_or(0);
-        let from_ms = self.earliest_ms();
+        let from_ms = self.start_ms();
         let mut passed = 0;
         for (at, slices) in slices.enumerate() {
             let offset = message.first_offset + at as u64;

@@ -8,7 +8,7 @@
 //! | `running.rs` | what the tasks of a load share |
 //! | `pace.rs` | when a request leaves: closed loop, or a fixed rate |
 //! | `timer.rs` | how long a step takes, as a histogram |
-//! | `push.rs`, `reserve.rs`, `cycle.rs`, `topic.rs`, `request.rs` | the loads |
+//! | `push.rs`, `reserve.rs`, `cycle.rs`, `request.rs`, `topic.rs` | the loads |
 //! | `queue.rs` | whether the queue may be used, and leaving it empty |
 //! | `outcome.rs` | [`Outcome`]: the figures |
 //!
@@ -92,13 +92,13 @@ async fn put_on(kind: Kind, plan: &Plan, phase: &'static str, watch: &Watch) -> 
         Kind::Push => push::start(&running)?,
         Kind::Reserve => reserve::start(&running),
         Kind::Cycle => cycle::start(&running).await?,
-        Kind::Publish => topic::publish(&running)?,
-        Kind::Consume => topic::consume(&running),
         Kind::Request => {
             let (begun, tasks, serving) = request::start(&running).await?;
             services = serving;
             (begun, tasks)
         }
+        Kind::Publish => topic::publish(&running)?,
+        Kind::Consume => topic::consume(&running),
     };
     let ended = tokio::select! {
         ended = all(&mut tasks) => ended,

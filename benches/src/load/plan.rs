@@ -20,22 +20,22 @@ pub enum Kind {
     Reserve,
     /// Push jobs, take them and ack them; the latency of the whole way
     Cycle,
+    /// Send requests to a service, which answers them; nothing of it is written to a disk
+    Request,
     /// Publish records to a topic; each is answered when it is on the broker's disk
     Publish,
     /// Read a topic from its beginning on each connection; it is published before, not measured
     Consume,
-    /// Send requests to a service, which answers them; nothing of it is written to a disk
-    Request,
 }
 
 impl Kind {
-    /// What is counted.
+    /// What it is about: jobs of a queue, records of a topic, requests to a service.
     #[must_use]
-    pub const fn noun(self) -> &'static str {
+    pub const fn what(self) -> &'static str {
         match self {
             Self::Push | Self::Reserve | Self::Cycle => "jobs",
-            Self::Publish | Self::Consume => "records",
             Self::Request => "requests",
+            Self::Publish | Self::Consume => "records",
         }
     }
 
@@ -50,7 +50,7 @@ impl Kind {
         match self {
             Self::Reserve => Some(Self::Push),
             Self::Consume => Some(Self::Publish),
-            Self::Push | Self::Cycle | Self::Publish | Self::Request => None,
+            Self::Push | Self::Cycle | Self::Request | Self::Publish => None,
         }
     }
 }
@@ -60,7 +60,7 @@ impl Kind {
 pub struct Plan {
     /// The broker.
     pub url: String,
-    /// The queue, the topic or the service; nobody else should use it meanwhile.
+    /// The queue, the topic, or the service; nobody else should use it meanwhile.
     pub queue: String,
     /// Of a topic.
     pub partitions: u32,

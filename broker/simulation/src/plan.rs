@@ -122,6 +122,11 @@ pub(crate) enum Fault {
     Clock {
         by_ms: i64,
     },
+    /// The disk fills, for so long or until the end.
+    FullDisk {
+        how: Squeeze,
+        ms: Option<u64>,
+    },
     /// The process of one who reads a topic ends, and another one begins.
     ReaderDies {
         reader: u32,
@@ -134,11 +139,6 @@ pub(crate) enum Fault {
     /// A topic is deleted.
     Delete {
         topic: u64,
-    },
-    /// The disk fills, for so long or until the end.
-    FullDisk {
-        how: Squeeze,
-        ms: Option<u64>,
     },
 }
 
@@ -413,6 +413,29 @@ fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
     faults
 }
 
+fn full_disk(setting: &Setting, dice: &mut Dice) -> Fault {
+    let ms = Some(dice.between(50, 2_500));
+    let few = dice.below(64 * 1024);
+    match dice.below(4) {
+        // Somebody else's files.
+        0 => Fault::FullDisk {
+            how: Squeeze::Taken(few / 2),
+            ms,
+        },
+        // It stays as it is: room comes of jobs that are done. The journal may keep two segments,
+        // and a third is how much more there has to be before pushes go on.
+        1 => Fault::FullDisk {
+            how: Squeeze::Kept(few + 3 * u64::from(setting.segment_bytes)),
+            // Records stay, and so would a full disk.
+            ms: ms.filter(|_| !setting.topics.topics.is_empty()),
+        },
+        _ => Fault::FullDisk {
+            how: Squeeze::Kept(few),
+            ms,
+        },
+    }
+}
+
 /// For one of so many clients from `first` on.
 fn a_break(dice: &mut Dice, first: u32, clients: u32) -> Fault {
     let how = match dice.below(3) {
@@ -434,29 +457,6 @@ pub(crate) fn crash_or_break(dice: &mut Dice, first: u32, clients: u32) -> Fault
         crash(dice)
     } else {
         a_break(dice, first, clients)
-    }
-}
-
-fn full_disk(setting: &Setting, dice: &mut Dice) -> Fault {
-    let ms = Some(dice.between(50, 2_500));
-    let few = dice.below(64 * 1024);
-    match dice.below(4) {
-        // Somebody else's files.
-        0 => Fault::FullDisk {
-            how: Squeeze::Taken(few / 2),
-            ms,
-        },
-        // It stays as it is: room comes of jobs that are done. The journal may keep two segments,
-        // and a third is how much more there has to be before pushes go on.
-        1 => Fault::FullDisk {
-            how: Squeeze::Kept(few + 3 * u64::from(setting.segment_bytes)),
-            // Records stay, and so would a full disk.
-            ms: ms.filter(|_| !setting.topics.topics.is_empty()),
-        },
-        _ => Fault::FullDisk {
-            how: Squeeze::Kept(few),
-            ms,
-        },
     }
 }
 

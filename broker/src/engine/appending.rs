@@ -25,7 +25,7 @@ const SLOW: Duration = Duration::from_millis(4);
 /// for so long.
 const SLOW_FOR: Duration = Duration::from_secs(1);
 /// A larger batch means that there is enough to do beside writing it.
-const SMALL_BYTES: usize = 16 * 1024;
+pub(super) const SMALL_BYTES: usize = 16 * 1024;
 
 /// The journal as the loop has it.
 pub(super) struct Appender {

@@ -44,6 +44,7 @@ impl Loop {
                 };
                 self.unpack(inbound, &mut round);
             }
+            self.decided += round.commands.len();
             self.meters.round(round.commands.len());
             self.engine.step(now_ms, round.commands);
             self.note_lsn();

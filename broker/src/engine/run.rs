@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use verteilt_core::{ConnectionId, Lsn, Requests};
 
-use super::appending::Appender;
+use super::appending::{self, Appender};
 use super::backup::BackupState;
 use super::busy_poll::{Awake, BusyPoll};
 use super::disk_work::{self, JournalTask, LoadError, Outcome};
@@ -40,9 +40,10 @@ const LOADS_MAX: usize = 2;
 const LOAD_SOURCES_MAX: usize = 8;
 /// Messages taken from the inbox in one go.
 const TAKEN_MAX: usize = 512;
-/// What comes in while so many messages or fewer were taken waits for the append rather than for
-/// the way to the journal's thread.
-const QUIET_MAX: usize = 4;
+/// More commands than this in a turn, or a larger batch, mean that there is enough to do,
+const QUIET_COMMANDS_MAX: usize = 8;
+/// and so many turns without that, that there is little: then one wake-up more or less counts.
+const QUIET_TURNS: u32 = 16;
 /// How often depths are counted for metrics, and the longest the loop sleeps.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -84,8 +85,10 @@ pub(super) struct Loop {
     /// Who said good-bye, and what has to be durable before their last answer.
     pub(super) leaving: Vec<(Lsn, ConnectionId)>,
     pub(super) appending: bool,
-    /// Little was taken in, and nothing more waits.
-    pub(super) is_quiet: bool,
+    /// Turns until little counts as having been done for a while.
+    pub(super) busy_turns: u32,
+    /// Commands decided in this turn.
+    pub(super) decided: usize,
     pub(super) busy_poll: BusyPoll,
     pub(super) loading: usize,
     /// The last batch is not sealed yet; since when it is quiet.
@@ -239,7 +242,8 @@ impl Loop {
             backlog: VecDeque::new(),
             leaving: Vec::new(),
             appending: false,
-            is_quiet: false,
+            busy_turns: QUIET_TURNS,
+            decided: 0,
             busy_poll: BusyPoll::new(busy_poll, awake),
             loading: 0,
             unsealed_since: Some(Instant::now()),
@@ -302,14 +306,18 @@ impl Loop {
             while let Ok(outcome) = outcomes.try_recv() {
                 self.outcome(outcome)?;
             }
-            self.is_quiet = self.backlog.len() <= QUIET_MAX && inbox.is_empty();
+            self.decided = 0;
             self.decide();
+            self.busy_turns = self.busy_turns.saturating_sub(1);
+            if self.decided > QUIET_COMMANDS_MAX || !inbox.is_empty() {
+                self.busy_turns = QUIET_TURNS;
+            }
             self.submit()?;
             self.tell()?;
             // What the next part of a large body needs shows only when it is told.
             self.load()?;
             self.count();
-            if self.is_quiet {
+            if self.busy_turns == 0 {
                 let more = if self.appending {
                     self.journal.usual()
                 } else {
@@ -375,7 +383,9 @@ impl Loop {
 
     /// Has a batch written: at once, or by the journal's thread.
     fn append(&mut self, batch: Batch) -> Result<(), Failure> {
-        if self.is_quiet && !self.busy_poll.pays() {
+        if batch.payload.len() > appending::SMALL_BYTES {
+            self.busy_turns = QUIET_TURNS;
+        } else if self.busy_turns == 0 && !self.busy_poll.pays() {
             match self.journal.append_here(&batch) {
                 Some(Outcome::Appended(place, _)) => {
                     self.appended(place);

@@ -56,7 +56,7 @@ pub(crate) struct Bench {
     /// Where its own broker has its data: a folder on the disk to be measured
     #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "url")]
     data: PathBuf,
-    /// A queue that nobody else uses; of requests the service; or the name of a topic that is not there
+    /// A queue that nobody else uses, the name of a topic that is not there, or of requests the service
     #[arg(long, value_name = "NAME", default_value = "bench")]
     queue: String,
     /// Partitions of the topic

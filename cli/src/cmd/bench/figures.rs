@@ -47,10 +47,9 @@ impl Figures {
         }
         let unsent = self.outcome.unsent;
         if unsent > 0 {
-            let noun = self.outcome.load.noun();
             output::line(&format!(
-                "\n{unsent} {noun} were due and were not sent in time: the broker did not keep up with \
-                 this rate, and the latencies of those are missing above"
+                "\n{unsent} {what} were due and were not sent in time: the broker did not keep up with \
+                 this rate, and their latencies are missing above"
             ))?;
         }
         Ok(())
@@ -92,7 +91,6 @@ impl fmt::Display for Figures {
             jobs_per_second,
             ..
         } = self.outcome;
-        let noun = self.outcome.load.noun();
         match &self.target {
             Target::Named { url } => writeln!(f, "the broker at {url}")?,
             Target::Own(own) => writeln!(
@@ -104,7 +102,7 @@ impl fmt::Display for Figures {
         }
         write!(
             f,
-            "{connections} connections, {in_flight} {noun} in flight on each, "
+            "{connections} connections, {in_flight} {what} in flight on each, "
         )?;
         match batch {
             1 => write!(f, "single calls, ")?,
@@ -113,12 +111,12 @@ impl fmt::Display for Figures {
         write!(f, "bodies of {body_bytes} bytes, ")?;
         match self.outcome.rate {
             None => writeln!(f, "closed loop")?,
-            Some(rate) => writeln!(f, "{rate} {noun} a second asked for")?,
+            Some(rate) => writeln!(f, "{rate} {what} a second asked for")?,
         }
         let megabytes = jobs_per_second * body_bytes as f64 / 1e6;
         writeln!(
             f,
-            "{jobs} {noun} in {seconds:.2} s: {jobs_per_second:.0} {noun}/s, {megabytes:.1} MB/s, \
+            "{jobs} {what} in {seconds:.2} s: {jobs_per_second:.0} {what}/s, {megabytes:.1} MB/s, \
              {:.0} ms at most without an answer",
             self.outcome.longest_gap_ms
         )?;
