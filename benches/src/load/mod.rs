@@ -76,7 +76,7 @@ pub async fn run(kind: Kind, plan: &Plan, watch: &Watch) -> Result<Outcome> {
 /// If the plan does not fit, the broker is not there, or it refuses anything.
 pub async fn drive(kind: Kind, plan: &Plan, watch: &Watch) -> Result<Outcome> {
     plan.check(kind)?;
-    put_on(kind, plan, kind.noun(), watch).await
+    put_on(kind, plan, kind.what(), watch).await
 }
 
 async fn put_on(kind: Kind, plan: &Plan, phase: &'static str, watch: &Watch) -> Result<Outcome> {

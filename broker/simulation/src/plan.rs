@@ -187,12 +187,6 @@ impl Plan {
         self.faults.iter().any(fills)
     }
 
-    /// The journal or the disk may fill, so that the broker asks clients to come again.
-    pub(crate) fn refuses_for_the_moment(&self) -> bool {
-        let fills = |plan: &FaultPlan| matches!(plan.fault, Fault::FullDisk { .. });
-        self.setting.weight > 1 || self.faults.iter().any(fills)
-    }
-
     /// How long after the broker did something a client may see it.
     pub(crate) fn lag_ms(&self) -> u64 {
         let setting = &self.setting;

@@ -60,7 +60,8 @@ async fn publish(world: &World, client: &Client, publisher: u32, plan: &PublishP
     let all = plan.sizes.iter().zip(plan.first_number..);
     // What may be given up goes in frames of its own; where the disk fills, a frame is refused for
     // the moment and tried again behind others.
-    let in_order = plan.deadline_ms.is_none() && !world.plan.refuses_for_the_moment();
+    let fills = world.plan.setting.weight > 1 || world.plan.is_bounded();
+    let in_order = plan.deadline_ms.is_none() && !fills;
     let publishing = all.map(|(size, number)| {
         let value = body::of(number, *size);
         let key = (plan.way == Way::Keys).then(|| key_of(number));

@@ -42,7 +42,6 @@ struct Check {
 }
 
 impl Check {
-    #[expect(clippy::too_many_lines, reason = "one arm for each kind")]
     fn record(&mut self, line: usize, record: &TopicRecord) {
         self.written(line, record);
         self.read(line, record);

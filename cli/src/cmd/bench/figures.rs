@@ -45,7 +45,7 @@ impl Figures {
         if !rows.is_empty() {
             output::table(["latency, us", "p50", "p90", "p99", "p99.9", "max"], &rows)?;
         }
-        let unsent = self.outcome.unsent;
+        let (unsent, what) = (self.outcome.unsent, self.outcome.load.what());
         if unsent > 0 {
             output::line(&format!(
                 "\n{unsent} {what} were due and were not sent in time: the broker did not keep up with \
@@ -81,6 +81,7 @@ impl Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.outcome.load.what();
         let Outcome {
             connections,
             in_flight,
@@ -127,7 +128,7 @@ impl fmt::Display for Figures {
                 "{:.2} us of processor a {} in the broker, {:.2} in the load; {:.0} MB written, \
                  {:.0} MB of folder",
                 us(used.processor),
-                noun.trim_end_matches('s'),
+                what.trim_end_matches('s'),
                 us(used.load_processor),
                 used.written_bytes as f64 / 1e6,
                 used.data_bytes as f64 / 1e6
