@@ -15,7 +15,7 @@ ALL   := --release --workspace --locked $(MORE)
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
 .PHONY: help build test check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
-        bench-peers bench-footprint torture sim mutants clean-data toolchain test-tools
+        bench-peers bench-footprint storm torture sim mutants clean-data toolchain test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,10 @@ ROUNDS ?= 20
 torture: ## SIGKILL rounds against the release binary, then the checker (ROUNDS=20)
 	$(CARGO) build $(ALL) --bins
 	target/release/verteilt torture --data target/torture --rounds $(ROUNDS) $(ARGS)
+
+# A hundred thousand requests through two gateways and four workers, a gateway and a worker killed.
+storm: ## the storm of requests of the tests, five times as long
+	STORM_REQUESTS=100000 $(CARGO) test $(ALL) --test binary gateways::
 
 # FIRST=1000000 takes other seeds; a seed that finds something is shrunk and told.
 SEEDS ?= 20000

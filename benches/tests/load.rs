@@ -39,6 +39,7 @@ impl House {
     fn plan(&self, jobs: u64) -> Plan {
         Plan {
             url: self.url(),
+            gateway: None,
             queue: QUEUE.to_owned(),
             connections: 2,
             in_flight: 16,

@@ -22,6 +22,8 @@ pub enum Kind {
     Cycle,
     /// Send requests to a service, which answers them; nothing of it is written to a disk
     Request,
+    /// Send HTTP requests through a gateway, which is started for it, to a service
+    Http,
 }
 
 impl Kind {
@@ -30,7 +32,7 @@ impl Kind {
     pub const fn noun(self) -> &'static str {
         match self {
             Self::Push | Self::Reserve | Self::Cycle => "jobs",
-            Self::Request => "requests",
+            Self::Request | Self::Http => "requests",
         }
     }
 }
@@ -40,6 +42,8 @@ impl Kind {
 pub struct Plan {
     /// The broker.
     pub url: String,
+    /// The gateway in front of it, as host and port, for HTTP.
+    pub gateway: Option<String>,
     /// The queue, or the service; nobody else should use it meanwhile.
     pub queue: String,
     /// Connections; a cycle has as many again for its consumers, requests for their workers.
@@ -107,8 +111,12 @@ impl Plan {
             );
         }
         ensure!(
-            kind != Kind::Request || self.batch == 1,
+            !matches!(kind, Kind::Request | Kind::Http) || self.batch == 1,
             "requests have no batches"
+        );
+        ensure!(
+            kind != Kind::Http || self.in_flight == 1,
+            "a connection has one HTTP request under way"
         );
         ensure!(
             kind != Kind::Reserve || self.jobs.is_some(),

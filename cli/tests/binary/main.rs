@@ -8,6 +8,8 @@ mod braces;
 mod configuration;
 mod drain;
 mod faults;
+mod gateway;
+mod gateways;
 mod leases;
 mod output;
 mod process;
