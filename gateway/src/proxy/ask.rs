@@ -29,27 +29,21 @@ pub(super) async fn ask(
         host: admit::head(parts)?.host,
         path,
         prefix: &route.strip_prefix,
-        parameters: passage.parameters.clone(),
+        parameters: &passage.parameters,
         remote: passage.remote,
     };
-    let mut headers = fields::of_request(parts, pseudo, &passage.identity);
     let endpoint = endpoint(&parts.method, route.endpoint.as_deref().unwrap_or(path));
     let may_repeat = parts.method.is_idempotent() && upload.is_whole();
     let end = Instant::now() + route.deadline;
     let mut id = passage.identity.number;
     let mut left = if may_repeat { route.retries } else { 0 };
     loop {
-        let own = if left > 0 {
-            headers.clone()
-        } else {
-            std::mem::take(&mut headers)
-        };
         let sent = proxy
             .client
             .request(&*route.service)
             .version(route.version(passage.identity.hash))
             .endpoint(endpoint.clone())
-            .headers(own)
+            .headers(fields::of_request(parts, pseudo, &passage.identity))
             .id(id)
             .deadline(end.saturating_duration_since(Instant::now()))
             .body(upload.body())

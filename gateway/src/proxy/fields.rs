@@ -85,14 +85,14 @@ impl Remote {
 }
 
 /// What a service is told of a request, beside its header fields.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Pseudo<'a> {
     pub(crate) host: &'a str,
     /// As the service sees it.
     pub(crate) path: &'a str,
     /// What was taken off the front of it.
     pub(crate) prefix: &'a str,
-    pub(crate) parameters: Vec<(String, String)>,
+    pub(crate) parameters: &'a [(String, String)],
     pub(crate) remote: Remote,
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn of_request(parts: &Parts, pseudo: Pseudo<'_>, identity: &Identity)
     if !pseudo.prefix.is_empty() {
         add(":prefix", pseudo.prefix);
     }
-    for (name, value) in &pseudo.parameters {
+    for (name, value) in pseudo.parameters {
         add(&format!(":param.{name}"), value);
     }
     add(TRACEPARENT, &identity.traceparent);

@@ -42,7 +42,8 @@ where
         Poll::Ready(None) => Body::empty(),
         Poll::Ready(Some(Ok(frame))) if body.is_end_stream() => bytes(frame).into(),
         Poll::Ready(Some(first)) => {
-            let first = stream::once(async { first.map(bytes).map_err(|error| error.to_string()) });
+            let first = first.map(bytes).map_err(|error| error.to_string());
+            let first = stream::iter([first]);
             Body::from_stream(first.chain(pieces(body)))
         }
         Poll::Pending => Body::from_stream(pieces(body)),
