@@ -85,6 +85,11 @@ impl Meters {
         self.in_flight.increment(1);
     }
 
+    /// It goes on elsewhere.
+    pub(crate) fn leave(&self) {
+        self.in_flight.decrement(1);
+    }
+
     /// `head`: until the answer began. Status 0: none.
     pub(crate) fn end(&self, status: u16, head: Duration, taken: u64, given: u64) {
         self.in_flight.decrement(1);

@@ -21,7 +21,7 @@ pub(super) async fn ask(
     passage: &Passage,
     parts: &Parts,
     upload: &mut Upload,
-    journey: &Journey,
+    journey: &mut Journey,
 ) -> Result<Response, Problem> {
     let route = &passage.route;
     let path = seen(parts.uri.path(), &route.strip_prefix);
@@ -51,7 +51,9 @@ pub(super) async fn ask(
             .await;
         match sent {
             Ok(response) => {
-                passage.table.remember(route);
+                if let Some(meters) = passage.table.remember(route) {
+                    journey.count_as(meters);
+                }
                 return Ok(response);
             }
             Err(error) if left > 0 && was_lost(&error) && Instant::now() < end => {

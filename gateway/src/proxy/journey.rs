@@ -96,6 +96,13 @@ impl Journey {
         }
     }
 
+    /// It is counted there, as if it had been from its begin.
+    pub(crate) fn count_as(&mut self, meters: Arc<Meters>) {
+        self.meters.leave();
+        meters.begin();
+        self.meters = meters;
+    }
+
     pub(crate) fn meters(&self) -> &Meters {
         &self.meters
     }

@@ -137,7 +137,7 @@ async fn answer(
     let upload = Upload::begin(&parts.headers, incoming, limits, &journey.progress).await;
     let asked = match upload {
         Ok(mut upload) => {
-            let asked = ask::ask(proxy, &passage, &parts, &mut upload, &journey).await;
+            let asked = ask::ask(proxy, &passage, &parts, &mut upload, &mut journey).await;
             // What is wrong with the body explains whatever came of it.
             match journey.progress.problem(limits) {
                 Some(problem) => Err(problem),

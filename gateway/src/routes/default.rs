@@ -42,16 +42,21 @@ impl Defaults {
         })
     }
 
-    /// Somebody serves it: from now on it is counted by its name.
-    pub(super) fn remember(&self, route: &Arc<Route>) {
-        if self.known.read().contains_key(&*route.service) {
-            return;
+    /// Somebody serves it: from now on it is counted by its name, and so is the request with this
+    /// route, if there is an answer.
+    pub(super) fn remember(&self, route: &Arc<Route>) -> Option<Arc<Meters>> {
+        if let Some(known) = self.known.read().get(&*route.service) {
+            return (!Arc::ptr_eq(known, route)).then(|| known.meters());
         }
         let mut known = self.known.write();
-        if known.len() < NAMED_MAX && !known.contains_key(&*route.service) {
-            *route.meters.write() = Meters::of(&route.name, &route.service);
-            known.insert(route.service.to_string(), Arc::clone(route));
+        if known.len() >= NAMED_MAX {
+            return None;
         }
+        let known = known.entry(route.service.to_string()).or_insert_with(|| {
+            *route.meters.write() = Meters::of(&route.name, &route.service);
+            Arc::clone(route)
+        });
+        Some(known.meters())
     }
 }
 
@@ -84,7 +89,8 @@ mod tests {
         let defaults = Defaults::default();
         let route = defaults.find("/cart").unwrap();
         assert!(!Arc::ptr_eq(&route, &defaults.find("/cart").unwrap()));
-        defaults.remember(&route);
+        assert!(defaults.remember(&route).is_some());
+        assert!(defaults.remember(&route).is_none());
         assert!(Arc::ptr_eq(&route, &defaults.find("/cart/x").unwrap()));
     }
 }

@@ -7,6 +7,7 @@ use axum::http::Method;
 use super::default::Defaults;
 use super::host::{HostPattern, without_port};
 use super::route::Route;
+use crate::meters::Meters;
 
 /// All routes of a gateway. Made of a route file by [`Table::parse`]; the default has none but
 /// `/<service>/...` for every service.
@@ -98,11 +99,11 @@ impl Table {
         self.hosts.iter().any(|(_, paths)| paths.at("/").is_ok())
     }
 
-    /// A service has answered.
-    pub(crate) fn remember(&self, route: &Arc<Route>) {
-        if let Some(defaults) = &self.defaults {
-            defaults.remember(route);
-        }
+    /// A service has answered. Where its request is counted from now on, if that is elsewhere.
+    pub(crate) fn remember(&self, route: &Arc<Route>) -> Option<Arc<Meters>> {
+        let defaults = self.defaults.as_ref()?;
+        let is_default = route.endpoint.is_none();
+        is_default.then(|| defaults.remember(route)).flatten()
     }
 
     /// Rows that stay under their name go on counting where they were.
