@@ -9,7 +9,7 @@ use verteilt_broker::{Broker, BrokerConfig};
 use verteilt_client::{Body, Client, Request, Response, ServeOptions};
 
 const MIB: usize = 1024 * 1024;
-const BODY_BYTES: usize = 256 * MIB;
+const BODY_BYTES: usize = 1024 * MIB;
 
 /// A figure of /proc/self/status, in bytes.
 fn status(name: &str) -> usize {

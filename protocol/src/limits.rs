@@ -119,8 +119,8 @@ pub const HELD_LEASES_MAX: usize = 10_000;
 pub const REQUEST_DEADLINE_MS_DEFAULT: u64 = 30_000;
 /// Longest deadline of a request, in milliseconds: 24 hours. A longer one is cut to this.
 pub const REQUEST_DEADLINE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
-/// Milliseconds that an inbox waits for its client after a lost connection.
-pub const INBOX_GRACE_MS: u64 = 10_000;
+/// Milliseconds that an inbox waits for its client after a lost connection: one setting of a broker.
+pub const INBOX_GRACE_MS: u64 = RESUME_GRACE_MS;
 /// Bytes of a reply's body that may be sent behind its first frame before the caller grants more. Of
 /// a request's body none: it waits for a worker that reads it.
 pub const REPLY_CREDIT_BYTES: u64 = 64 * 1024;

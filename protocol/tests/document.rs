@@ -211,6 +211,27 @@ fn bounds() -> Vec<(&'static str, String)> {
         ("producer window", thousands(limits::PRODUCER_WINDOW)),
         ("producer window", hours(limits::PRODUCER_IDLE_MS)),
         ("wait for sessions", seconds(limits::RESUME_GRACE_MS)),
+        ("wait for the client", seconds(limits::INBOX_GRACE_MS)),
+        (
+            "deadline of a request",
+            hours(limits::REQUEST_DEADLINE_MS_MAX),
+        ),
+        (
+            "deadline of a request",
+            default(seconds(limits::REQUEST_DEADLINE_MS_DEFAULT)),
+        ),
+        ("first frame or part", kib(limits::PART_BYTES)),
+        ("open requests", thousands(limits::REQUESTS_OPEN_MAX as u64)),
+        (
+            "requests in line",
+            thousands(limits::REQUESTS_WAITING_MAX as u64),
+        ),
+        (
+            "bytes of requests in line",
+            mib(limits::REQUEST_BYTES_WAITING_MAX),
+        ),
+        ("services, and", thousands(limits::SERVICES_MAX as u64)),
+        ("forwards of", limits::FORWARDS_MAX.to_string()),
     ]
 }
 
@@ -233,6 +254,7 @@ fn the_numbers_of_the_document_are_those_of_the_code() {
         limits::PURGE_JOBS_MAX,
         limits::CREDIT_JOBS_MAX,
         limits::CREDIT_RECORDS_MAX,
+        limits::CREDIT_REQUESTS_MAX,
     ] {
         let text = format!("above {}", thousands(u64::from(cut)));
         assert!(document.contains(&text), "not in docs/protocol.md: {text}");

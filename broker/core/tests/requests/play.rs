@@ -185,22 +185,7 @@ fn command_of(command: &str, plain: &[&str], options: &Options<'_>) -> RequestCo
                 waiting: waiting.map(request_id).collect(),
             }
         }
-        "serve" => RequestCommand::Serve(Box::new(Serve {
-            subscription: options.number("as", 1),
-            service: name(plain[1]),
-            credit_requests: options.number("credit", 1) as u32,
-            credit_bytes: options.number("bytes", 1_000),
-            health: match options.text("health") {
-                "unhealthy" => Health::Unhealthy,
-                "draining" => Health::Draining,
-                _ => Health::Healthy,
-            },
-            info: ServerInfo {
-                version: Arc::from(options.text("version")),
-                instance: Arc::from(plain[0]),
-                ..ServerInfo::default()
-            },
-        })),
+        "serve" => RequestCommand::Serve(Box::new(serve_of(plain, options))),
         "unserve" => RequestCommand::Unserve(plain[1].parse().expect("a number")),
         "send" => {
             let parent = options.number("parent", 0).into();
@@ -244,6 +229,25 @@ fn command_of(command: &str, plain: &[&str], options: &Options<'_>) -> RequestCo
             request: request_id(plain[0]),
         },
         other => panic!("no such command: {other}"),
+    }
+}
+
+fn serve_of(plain: &[&str], options: &Options<'_>) -> Serve {
+    Serve {
+        subscription: options.number("as", 1),
+        service: name(plain[1]),
+        credit_requests: options.number("credit", 1) as u32,
+        credit_bytes: options.number("bytes", 1_000),
+        health: match options.text("health") {
+            "unhealthy" => Health::Unhealthy,
+            "draining" => Health::Draining,
+            _ => Health::Healthy,
+        },
+        info: ServerInfo {
+            version: Arc::from(options.text("version")),
+            instance: Arc::from(plain[0]),
+            ..ServerInfo::default()
+        },
     }
 }
 
@@ -303,6 +307,12 @@ fn told(effect: &RequestEffect) -> String {
                 by.unwrap_or_default()
             )
         }
+        other => listed(other),
+    }
+}
+
+fn listed(effect: &RequestEffect) -> String {
+    match effect {
         RequestEffect::Services { services, more, .. } => {
             let mut text = String::from("services");
             for service in services {
@@ -342,5 +352,6 @@ fn told(effect: &RequestEffect) -> String {
             }
             text
         }
+        other => panic!("no list: {other:?}"),
     }
 }

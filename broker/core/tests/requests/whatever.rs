@@ -176,6 +176,53 @@ impl World {
                 self.model.sent(RequestId(id));
                 self.ask(caller, RequestCommand::Send(Box::new(new)));
             }
+            Step::Reply {
+                lease,
+                more,
+                stranger,
+            } => self.reply(*lease, *more, *stranger),
+            Step::Forward {
+                lease,
+                service,
+                more,
+                rest,
+            } => {
+                self.forward(*lease, *service, *more, *rest);
+            }
+            Step::Serve {
+                worker,
+                service,
+                credit,
+                health,
+            } => {
+                let serve = Serve {
+                    subscription: u64::from(*service) + 1,
+                    service: name(&format!("s{service}")),
+                    credit_requests: *credit,
+                    credit_bytes: 400,
+                    health: match health {
+                        0 => Health::Unhealthy,
+                        1 => Health::Draining,
+                        _ => Health::Healthy,
+                    },
+                    info: ServerInfo::default(),
+                };
+                let worker = self.workers[usize::from(*worker)];
+                self.ask(worker, RequestCommand::Serve(Box::new(serve)));
+            }
+            Step::Unserve { worker, service } => {
+                let worker = self.workers[usize::from(*worker)];
+                self.ask(worker, RequestCommand::Unserve(u64::from(*service) + 1));
+            }
+            Step::Cancel(_) | Step::Part { .. } | Step::BodyPart { .. } | Step::Credit { .. } => {
+                self.talk(step)
+            }
+            _ => self.come_and_go(step),
+        }
+    }
+
+    fn talk(&mut self, step: &Step) {
+        match step {
             Step::Cancel(at) => {
                 let waiting = self.model.waiting();
                 let Some(request) = waiting.get(at % waiting.len().max(1)) else {
@@ -185,11 +232,6 @@ impl World {
                 self.model.cancelled(*request);
                 self.ask(caller, RequestCommand::Cancel(*request));
             }
-            Step::Reply {
-                lease,
-                more,
-                stranger,
-            } => self.reply(*lease, *more, *stranger),
             Step::Part { lease, bytes, last } => {
                 let Some((token, holder, _)) = self.lease(*lease) else {
                     return;
@@ -224,39 +266,12 @@ impl World {
                     self.ask(caller, RequestCommand::Credit(Side::Caller(request), 50));
                 }
             }
-            Step::Forward {
-                lease,
-                service,
-                more,
-                rest,
-            } => {
-                self.forward(*lease, *service, *more, *rest);
-            }
-            Step::Serve {
-                worker,
-                service,
-                credit,
-                health,
-            } => {
-                let serve = Serve {
-                    subscription: u64::from(*service) + 1,
-                    service: name(&format!("s{service}")),
-                    credit_requests: *credit,
-                    credit_bytes: 400,
-                    health: match health {
-                        0 => Health::Unhealthy,
-                        1 => Health::Draining,
-                        _ => Health::Healthy,
-                    },
-                    info: ServerInfo::default(),
-                };
-                let worker = self.workers[usize::from(*worker)];
-                self.ask(worker, RequestCommand::Serve(Box::new(serve)));
-            }
-            Step::Unserve { worker, service } => {
-                let worker = self.workers[usize::from(*worker)];
-                self.ask(worker, RequestCommand::Unserve(u64::from(*service) + 1));
-            }
+            _ => {}
+        }
+    }
+
+    fn come_and_go(&mut self, step: &Step) {
+        match step {
             Step::Hold { worker, held } => {
                 let worker = self.workers[usize::from(*worker)];
                 self.requests.hold(worker, *held, self.now_us);
@@ -280,6 +295,7 @@ impl World {
                 self.requests.tick(self.now_us);
                 self.look();
             }
+            _ => {}
         }
     }
 
