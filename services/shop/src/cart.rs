@@ -28,7 +28,6 @@ type Cart = BTreeMap<String, u32>;
 struct Carts(Arc<Mutex<BTreeMap<String, Cart>>>);
 
 /// The service, with no carts yet.
-#[must_use]
 pub fn cart() -> Router {
     Router::new()
         .route("/carts/{cart}", get(show))

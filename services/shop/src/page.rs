@@ -12,7 +12,6 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
                       connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'";
 
 /// The service.
-#[must_use]
 pub fn page() -> Router {
     Router::new().route("/", get(show))
 }

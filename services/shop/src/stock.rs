@@ -57,7 +57,6 @@ impl Default for Stock {
 }
 
 /// The service over a shelf.
-#[must_use]
 pub fn stock(stock: Stock) -> Router {
     Router::new()
         .route("/items", get(items))
