@@ -236,6 +236,7 @@ async fn a_queue_in_use_is_left_alone() {
 fn plans_that_make_no_load_are_refused() {
     let plan = Plan {
         url: String::new(),
+        gateway: None,
         queue: QUEUE.to_owned(),
         connections: 1,
         in_flight: 1,
