@@ -3,7 +3,7 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `file.rs` | the route file: reading it, and everything that can be wrong with it |
-//! | `route.rs` | [`Route`]: one row, with its limits |
+//! | `route.rs` | one row, with its limits |
 //! | `host.rs` | which host a row is for |
 //! | `table.rs` | [`Table`]: finding the row of a request |
 //! | `default.rs` | `/<service>/...`, without a file |
