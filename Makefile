@@ -15,7 +15,8 @@ ALL   := --release --workspace --locked $(MORE)
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
 .PHONY: help build test check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
-        bench-peers bench-footprint storm torture sim mutants clean-data toolchain test-tools
+        bench-peers bench-footprint bench-retention storm torture sim mutants mutants-apply \
+        clean-data toolchain test-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +27,7 @@ build: ## the binary: target/release/verteilt
 test: test-tools check ## everything: the checks, then every test
 	$(CARGO) test $(ALL)
 
-check: toolchain fmt-check clippy docs fuzz-check deny house-rules ## the quick part, no broker is started
+check: toolchain fmt-check clippy docs fuzz-check mutants-apply deny house-rules ## the quick part, no broker is started
 
 fmt: ## bring all Rust sources into form
 	$(CARGO) fmt --all
@@ -47,6 +48,11 @@ house-rules: ## the rules that no compiler knows (cli/house-rules)
 
 fuzz-check: ## the fuzz targets still compile (running them needs nightly, see fuzz/README.md)
 	$(CARGO) check --release --locked $(FUZZ) --no-default-features --target-dir target
+
+mutants-apply:
+	@for mutant in broker/mutants/*.patch; do \
+		git apply --check "$$mutant" || { echo "$$mutant: the code it changes has changed; make it anew"; exit 1; }; \
+	done
 
 # The house rules check licences, sources, bans and doubles without any tool; cargo-deny takes
 # minutes to build, so it is used where it is installed and never fetched.
@@ -76,6 +82,16 @@ bench-peers: bench-tools ## speed next to Redis, beanstalkd, RabbitMQ and NATS, 
 # BLESS=1 writes benches/budgets.toml anew.
 bench-budget: budget-tools ## instructions of the hot paths (callgrind) against benches/budgets.toml
 	$(BENCH) --bench budget
+
+# Twenty gigabytes at full speed into a topic that keeps one: some minutes, and up to 5 GB of disk.
+RETENTION := target/retention
+bench-retention: ## the data folder under a topic limited to 1 GB and written for 20 GB
+	$(CARGO) build $(ALL) --bins
+	rm -rf $(RETENTION)
+	target/release/verteilt serve --data $(RETENTION) --listen 127.0.0.1:7459 & broker=$$!; trap "kill $$broker" EXIT; \
+	until (exec 3<>/dev/tcp/127.0.0.1/7459) 2>/dev/null; do sleep 0.1; done; \
+	target/release/topics --broker 127.0.0.1:7459 --data $(RETENTION) --records 78125000 \
+		--keep-bytes 125000000 --folder-max 5000000000 $(ARGS)
 
 bench-footprint: ## memory and disk with a million jobs waiting, and after them
 	$(CARGO) build $(ALL) --bins
@@ -125,9 +141,10 @@ define need
 	if $(can-install); then $(install) $$packages; else echo "Missing, please install: $$packages"; exit 1; fi
 endef
 
-# A linker for Rust, strace to count the fdatasync calls behind an acknowledgement.
+# A linker for Rust, strace to count the fdatasync calls behind an acknowledgement, a file system to
+# fill.
 test-tools:
-	$(call need,$(call missing,cc:gcc cc:libc6-dev strace:strace))
+	$(call need,$(call missing,cc:gcc cc:libc6-dev strace:strace mkfs.ext4:e2fsprogs mount:mount))
 
 budget-tools:
 	$(call need,$(call missing,valgrind:valgrind))

@@ -124,6 +124,18 @@ pub fn processor_time(id: u32) -> Result<Duration> {
     Ok(Duration::from_millis(ticks * 10))
 }
 
+/// Bytes that a process has had written to its disk.
+///
+/// # Errors
+/// If it is gone.
+pub fn written_bytes(id: u32) -> Result<u64> {
+    let io = fs::read_to_string(format!("/proc/{id}/io"))?;
+    let line = io
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "));
+    Ok(line.context("the system counts no writes")?.parse()?)
+}
+
 /// Resident memory of a process.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
 pub struct Memory {

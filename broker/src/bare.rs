@@ -10,11 +10,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 use crate::config::BrokerConfig;
-use crate::engine::{self, EngineHandle, EngineParts, Failure, Inbound};
+use crate::engine::{self, EngineHandle, EngineParts, Failure, Inbound, RoomParts};
 use crate::error::StartError;
 use crate::journal::{Journal, Recovered};
 use crate::net::{Gate, Welcome, serve};
 use crate::recovery::{self, Opened};
+use crate::space::{Gauge, Ruler, ShownRoom, Space};
 use crate::store::Store;
 
 pub use crate::engine::{Chore, ChoreDone, Workers, Workshop};
@@ -27,6 +28,8 @@ pub struct Ground {
     pub journal: Box<dyn Journal>,
     /// What the journal held when it was opened.
     pub recovered: Recovered,
+    /// How much more of both there can be; `None`: there is always room.
+    pub space: Option<Arc<dyn Space>>,
     /// Names the data; the same as long as the data is.
     pub broker_id: [u8; 16],
     /// The wall clock when it is opened, in milliseconds since 1970.
@@ -51,6 +54,7 @@ pub struct BareBroker {
     welcome: Welcome,
     workers: Workers,
     settings: engine::Settings,
+    room: Option<RoomParts>,
     inbox: mpsc::Receiver<Inbound>,
 }
 
@@ -68,7 +72,13 @@ impl BareBroker {
     /// [`StartError`]; nothing was changed then.
     pub fn open(config: &BrokerConfig, ground: Ground) -> Result<Self, StartError> {
         let (store, journal) = (ground.store, ground.journal);
+        let room = ground.space.map(|space| Ruler {
+            space,
+            store: Arc::clone(&store),
+            log: journal.log(),
+        });
         let opened = recovery::assemble(config, store, journal, &ground.recovered, ground.wall_ms)?;
+        let room = room.map(|ruler| look(config, ruler)).transpose()?;
         let (engine, inbox) = EngineHandle::new();
         let gate = Gate {
             engine,
@@ -90,8 +100,16 @@ impl BareBroker {
             welcome,
             workers: ground.workers,
             settings: config.settings(),
+            room,
             inbox,
         })
+    }
+
+    /// Has it show there how much room it has.
+    pub(crate) fn show_room(&mut self, shown: ShownRoom) {
+        if let Some(room) = &mut self.room {
+            room.shown = shown;
+        }
     }
 
     /// The way in.
@@ -117,6 +135,7 @@ impl BareBroker {
             clock: opened.clock,
             workers: self.workers,
             settings: self.settings,
+            room: self.room,
             welcome: self.welcome,
             handle: self.door.gate.engine.clone(),
             inbox: self.inbox,
@@ -124,6 +143,21 @@ impl BareBroker {
         drop(self.door);
         engine::run(parts).await
     }
+}
+
+/// Looks at the disk for the first time, so that a start on a full one takes nothing in.
+pub(crate) fn look(config: &BrokerConfig, ruler: Ruler) -> Result<RoomParts, StartError> {
+    let measured = ruler.measure().map_err(|source| StartError::Folder {
+        path: ruler.space.place().into(),
+        what: "ask how much room the disk has",
+        source,
+    })?;
+    let segment_bytes = u64::from(config.segment_bytes);
+    Ok(RoomParts {
+        ruler,
+        gauge: Gauge::new(config.disk_reserve_bytes, segment_bytes, measured),
+        shown: ShownRoom::default(),
+    })
 }
 
 /// The way into a running broker. Cheap to clone.

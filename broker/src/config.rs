@@ -21,6 +21,10 @@ pub struct BrokerConfig {
     pub segment_bytes: u32,
     /// The journal may hold so many bytes before pushes are held; at least four segments.
     pub journal_bytes_max: u64,
+    /// Bytes of the disk that stay free, beside what the journal and the next checkpoint may need; at
+    /// least 16 MiB. With less, what would stay on the disk is refused until there is more;
+    /// acknowledgements and the like go on.
+    pub disk_reserve_bytes: u64,
     /// A checkpoint begins when so many bytes have been journaled since the last one.
     pub checkpoint_bytes: u64,
     /// A checkpoint begins after so many milliseconds if anything happened.
@@ -39,6 +43,9 @@ pub struct BrokerConfig {
     pub handshake_deadline_ms: u64,
     /// Bytes that a connection may push before it is granted more.
     pub push_credit_bytes: u64,
+    /// The broker's thread looks for the next message for so many microseconds before it sleeps, as
+    /// long as messages come that quickly one after the other; 0: it sleeps at once.
+    pub busy_poll_us: u64,
     /// Queues at most.
     pub queues_max: u32,
 }
@@ -46,10 +53,15 @@ pub struct BrokerConfig {
 /// What a quarter of it gathers fits into it together with the largest piece that one connection
 /// hands in, which is two frames.
 const SEGMENT_BYTES_MIN: u32 = 4 * 1024 * 1024;
+const DISK_RESERVE_BYTES: u64 = 64 * 1024 * 1024;
+/// The store writes in files' parts of some MiB, and moves what is in them.
+const DISK_RESERVE_BYTES_MIN: u64 = 16 * 1024 * 1024;
 const CHECKPOINT_BYTES: u64 = limits::JOURNAL_BYTES_MAX / 4;
 const CHECKPOINT_INTERVAL_MS: u64 = 30_000;
 const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// What it takes to answer a client and to hear from it again, on a machine of few processors.
+const BUSY_POLL_US: u64 = 200;
 const SEAL_AFTER: Duration = Duration::from_millis(50);
 const DELIVERY_JOBS_MAX: usize = 1_024;
 /// At most 350 bytes each, so that they fit into one frame.
@@ -69,6 +81,7 @@ impl BrokerConfig {
             connections_max: limits::CONNECTIONS_MAX,
             segment_bytes: limits::JOURNAL_SEGMENT_BYTES,
             journal_bytes_max: limits::JOURNAL_BYTES_MAX,
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
             checkpoint_bytes: CHECKPOINT_BYTES,
             checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
             memory_bytes_max: MEMORY_BYTES_MAX,
@@ -78,6 +91,7 @@ impl BrokerConfig {
             heartbeat_ms: limits::HEARTBEAT_MS,
             handshake_deadline_ms: limits::HANDSHAKE_DEADLINE_MS,
             push_credit_bytes: limits::PUSH_CREDIT_BYTES,
+            busy_poll_us: BUSY_POLL_US,
             queues_max: limits::QUEUES_MAX as u32,
         }
     }
@@ -91,6 +105,11 @@ impl BrokerConfig {
         }
         if self.journal_bytes_max < 4 * u64::from(self.segment_bytes) {
             return Err("journal_bytes_max must be at least four segments".to_owned());
+        }
+        if self.disk_reserve_bytes < DISK_RESERVE_BYTES_MIN {
+            return Err(format!(
+                "disk_reserve must be at least {DISK_RESERVE_BYTES_MIN}"
+            ));
         }
         if self.checkpoint_bytes == 0 || self.checkpoint_bytes > self.journal_bytes_max / 2 {
             let text = "checkpoint_bytes must be above 0 and at most half of journal_bytes_max";
@@ -112,6 +131,7 @@ impl BrokerConfig {
             checkpoint_bytes: self.checkpoint_bytes,
             checkpoint_interval: Duration::from_millis(self.checkpoint_interval_ms),
             seal_after: SEAL_AFTER,
+            busy_poll: Duration::from_micros(self.busy_poll_us),
             requests: self.request_limits(),
         }
     }

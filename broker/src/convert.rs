@@ -10,8 +10,8 @@ mod requests;
 mod topic;
 
 pub(crate) use answer::{
-    DeliveredJob, FRAME_ROOM_BYTES, backup_data, backup_done, checkpoint_done, deliver, goodbye,
-    part, peeked, pushed, refused, simple,
+    DeliveredJob, FRAME_ROOM_BYTES, backup_data, backup_done, checkpoint_done, deliver, disk_full,
+    goodbye, part, peeked, pushed, refused, simple,
 };
 pub(crate) use ask::is_look;
 pub(crate) use records::{assigned, groups, published, records, topics};
@@ -54,6 +54,7 @@ pub(crate) fn code_of(refusal: Refusal) -> ErrorCode {
         Refusal::UploadLimit => ErrorCode::UploadLimit,
         Refusal::BodyTooLarge => ErrorCode::BodyTooLarge,
         Refusal::MemoryFull => ErrorCode::MemoryFull,
+        Refusal::DiskFull => ErrorCode::DiskFull,
         Refusal::ShuttingDown => ErrorCode::ShuttingDown,
         Refusal::Cancelled => ErrorCode::Cancelled,
         Refusal::Busy => ErrorCode::Busy,

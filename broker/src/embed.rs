@@ -63,6 +63,7 @@ impl EmbeddedBroker {
             store: Arc::new(MemoryStore::new()),
             journal: Box::new(journal),
             recovered,
+            space: None,
             broker_id,
             wall_ms: wall_ms(),
             workers: Workers::Threads,

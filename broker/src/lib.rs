@@ -33,6 +33,7 @@ mod meters;
 mod net;
 mod recovery;
 mod running;
+pub mod space;
 mod status;
 pub mod store;
 mod verify;
@@ -43,6 +44,7 @@ pub use config::BrokerConfig;
 pub use engine::Failure;
 pub use error::StartError;
 pub use lock::FolderOwner;
+pub use space::DiskRoom;
 pub use status::{BrokerFailure, Health};
 pub use verify::{
     FileReport, Problem, QueueReport, Report, ReportKind, TopicReport, Verdict, VerifyError, verify,

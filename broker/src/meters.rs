@@ -3,6 +3,8 @@
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use verteilt_core::{Effect, RequestEffect, Shard, TopicEffect};
 
+use crate::space::DiskRoom;
+
 /// Queues that get gauges of their own; more would make every scrape long.
 const QUEUES_MAX: usize = 1_000;
 
@@ -132,6 +134,59 @@ impl Meters {
             gauge!("verteilt_topic_records", &labels).set(stats.records as f64);
             gauge!("verteilt_topic_bytes", &labels).set(stats.bytes as f64);
         }
+    }
+}
+
+/// Numbers of the disk's room.
+pub(crate) struct RoomMeters {
+    free: Gauge,
+    reusable: Gauge,
+    needed: Gauge,
+    full: Gauge,
+    refused: Counter,
+}
+
+impl RoomMeters {
+    pub(crate) fn new() -> Self {
+        use metrics::{describe_counter, describe_gauge};
+        describe_gauge!(
+            "verteilt_disk_free_bytes",
+            "Bytes that the file system of the data folder has left"
+        );
+        describe_gauge!(
+            "verteilt_disk_reusable_bytes",
+            "Bytes of the store's file that hold nothing and are used again"
+        );
+        describe_gauge!(
+            "verteilt_disk_needed_bytes",
+            "Bytes that have to stay free: the reserve and what the next checkpoint may need"
+        );
+        describe_gauge!(
+            "verteilt_disk_full",
+            "1 while pushes are refused because the disk is nearly full"
+        );
+        describe_counter!(
+            "verteilt_disk_full_refusals_total",
+            "Requests refused because the disk was nearly full"
+        );
+        Self {
+            free: gauge!("verteilt_disk_free_bytes"),
+            reusable: gauge!("verteilt_disk_reusable_bytes"),
+            needed: gauge!("verteilt_disk_needed_bytes"),
+            full: gauge!("verteilt_disk_full"),
+            refused: counter!("verteilt_disk_full_refusals_total"),
+        }
+    }
+
+    pub(crate) fn show(&self, room: DiskRoom) {
+        self.free.set(room.free_bytes as f64);
+        self.reusable.set(room.reusable_bytes as f64);
+        self.needed.set(room.needed_bytes as f64);
+        self.full.set(f64::from(u8::from(room.is_full)));
+    }
+
+    pub(crate) fn refused(&self) {
+        self.refused.increment(1);
     }
 }
 

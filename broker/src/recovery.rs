@@ -14,6 +14,7 @@ use crate::error::StartError;
 use crate::folder::Folder;
 use crate::follower::Follower;
 use crate::journal::{FileJournal, Journal, JournalLog, JournalOptions, Recovered};
+use crate::space::FolderSpace;
 use crate::store::{BlockReader, Catalog, SledOptions, SledStore, Snapshot, Store};
 
 /// Version 1 runs one shard.
@@ -44,6 +45,7 @@ pub(crate) fn ground(config: &BrokerConfig, folder: &Folder) -> Result<Ground, F
         store: Arc::new(store),
         journal: Box::new(journal),
         recovered,
+        space: Some(Arc::new(FolderSpace(config.data.clone()))),
         broker_id: folder.id,
         wall_ms: wall_ms(),
         workers: Workers::Threads,

@@ -135,7 +135,7 @@ fn run(
     let _ending = Ending(status.clone());
     // Whoever asked waits for the answer.
     let tell = |answer| drop(opened.send(answer));
-    let (runtime, house) = match House::open(config, listen, place) {
+    let (runtime, house) = match House::open(config, listen, place, &status) {
         Ok(house) => house,
         Err(error) => return tell(Err(error)),
     };
@@ -170,6 +170,7 @@ impl House {
         config: &BrokerConfig,
         listen: Option<SocketAddr>,
         place: Place,
+        status: &Status,
     ) -> Result<(Runtime, Self), StartError> {
         let folder = match &place {
             Place::Folder => Some(Folder::open(&config.data)?),
@@ -185,7 +186,8 @@ impl House {
                 recovery::ground(config, folder)?
             }
         };
-        let bare = BareBroker::open(config, ground)?;
+        let mut bare = BareBroker::open(config, ground)?;
+        bare.show_room(status.room());
         let reception = Reception::new(bare.door(), config.connections_max);
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_time();

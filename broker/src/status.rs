@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::engine::Failure;
+use crate::space::{DiskRoom, ShownRoom};
 
 /// Why a broker that ran has stopped by itself.
 pub type BrokerFailure = Arc<Failure>;
@@ -16,11 +17,17 @@ pub struct Health {
     pub ready: bool,
     /// Why not.
     pub reason: Option<String>,
+    /// How much room it has, once it runs and if it stands on a disk. One that is full stays ready:
+    /// those who free the disk have to get in.
+    pub disk: Option<DiskRoom>,
 }
 
 /// Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub(crate) struct Status(Arc<watch::Sender<State>>);
+pub(crate) struct Status {
+    state: Arc<watch::Sender<State>>,
+    room: ShownRoom,
+}
 
 #[derive(Clone, Debug)]
 enum State {
@@ -35,11 +42,19 @@ enum State {
 
 impl Status {
     pub(crate) fn running() -> Self {
-        Self(Arc::new(watch::Sender::new(State::Running)))
+        Self {
+            state: Arc::new(watch::Sender::new(State::Running)),
+            room: ShownRoom::default(),
+        }
+    }
+
+    /// Where the broker shows how much room it has.
+    pub(crate) fn room(&self) -> ShownRoom {
+        self.room.clone()
     }
 
     pub(crate) fn health(&self) -> Health {
-        let reason = match &*self.0.borrow() {
+        let reason = match &*self.state.borrow() {
             State::Running => None,
             State::Stopping | State::Dropped => Some("the broker is stopping".to_owned()),
             State::Ended(None) => Some("the broker has stopped".to_owned()),
@@ -48,11 +63,12 @@ impl Status {
         Health {
             ready: reason.is_none(),
             reason,
+            disk: self.room.get(),
         }
     }
 
     pub(crate) fn stopping(&self) {
-        self.0.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let running = matches!(state, State::Running);
             if running {
                 *state = State::Stopping;
@@ -63,7 +79,7 @@ impl Status {
 
     /// Whoever asks from now on hears why, also while last frames are on their way.
     pub(crate) fn failing(&self, failure: &BrokerFailure) {
-        self.0.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let first = matches!(state, State::Running | State::Stopping);
             if first {
                 *state = State::Failing(Arc::clone(failure));
@@ -73,7 +89,7 @@ impl Status {
     }
 
     pub(crate) fn dropped(&self) {
-        self.0.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let ended = matches!(state, State::Ended(_));
             if !ended {
                 *state = State::Dropped;
@@ -84,7 +100,7 @@ impl Status {
 
     /// The first reason stays.
     pub(crate) fn end(&self, failure: Option<BrokerFailure>) {
-        self.0.send_if_modified(|state| {
+        self.state.send_if_modified(|state| {
             let ended = matches!(state, State::Ended(_));
             if !ended {
                 *state = State::Ended(failure);
@@ -97,13 +113,13 @@ impl Status {
     pub(crate) async fn is_over(&self) {
         let over = |state: &State| matches!(state, State::Dropped | State::Ended(_));
         // It cannot fail: the sender is held here.
-        let _ = self.0.subscribe().wait_for(over).await;
+        let _ = self.state.subscribe().wait_for(over).await;
     }
 
     /// Waits for the end, and gives its reason.
     pub(crate) async fn ended(&self) -> Option<BrokerFailure> {
         let is_end = |state: &State| matches!(state, State::Ended(_));
-        match self.0.subscribe().wait_for(is_end).await.as_deref() {
+        match self.state.subscribe().wait_for(is_end).await.as_deref() {
             Ok(State::Ended(failure)) => failure.clone(),
             _ => None,
         }

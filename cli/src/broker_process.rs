@@ -33,10 +33,12 @@ pub(crate) fn default_config() -> Config {
     let broker = BrokerConfig::new(PathBuf::from(DATA), listen);
     Config {
         data: broker.data,
+        disk_reserve: Size(broker.disk_reserve_bytes),
         listen,
         metrics: Listener::Off,
         allow_unauthenticated: false,
         grace: Span(GRACE),
+        busy_poll_us: broker.busy_poll_us,
         logging: Logging {
             format: LogFormat::Text,
             filter: "info".to_owned(),
@@ -75,6 +77,7 @@ pub(crate) fn loopback(port: u16) -> SocketAddr {
 /// As the broker wants it. Fails on a number that is too large for its place.
 pub(crate) fn broker_config(config: &Config) -> Result<BrokerConfig, Failure> {
     let mut broker = BrokerConfig::new(config.data.clone(), config.listen);
+    broker.disk_reserve_bytes = config.disk_reserve.0;
     broker.connections_max = config.connections.max;
     broker.heartbeat_ms = fits(
         "connections.heartbeat",
@@ -91,6 +94,7 @@ pub(crate) fn broker_config(config: &Config) -> Result<BrokerConfig, Failure> {
     broker.cache_bytes = fits("memory.cache_bytes", config.memory.cache_bytes.0)?;
     broker.store_cache_bytes = config.memory.store_cache_bytes.0;
     broker.queues_max = config.queues.max;
+    broker.busy_poll_us = config.busy_poll_us;
     Ok(broker)
 }
 

@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use verteilt_broker::Health;
+use verteilt_broker::{DiskRoom, Health};
 
 use crate::failure::Failure;
 
@@ -53,6 +53,28 @@ struct Status {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<Disk>,
+}
+
+/// Room on the disk; what it is full for stands in docs/operations.md.
+#[derive(Serialize)]
+struct Disk {
+    full: bool,
+    free_bytes: u64,
+    reusable_bytes: u64,
+    needed_bytes: u64,
+}
+
+impl From<DiskRoom> for Disk {
+    fn from(room: DiskRoom) -> Self {
+        Self {
+            full: room.is_full,
+            free_bytes: room.free_bytes,
+            reusable_bytes: room.reusable_bytes,
+            needed_bytes: room.needed_bytes,
+        }
+    }
 }
 
 /// Listens, without answering yet.
@@ -106,18 +128,25 @@ async fn live() -> impl IntoResponse {
     Json(Status {
         status: "ok",
         reason: None,
+        disk: None,
     })
 }
 
 /// The broker takes work.
 async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
-    let Health { ready, reason } = shown.health.borrow().clone();
+    let Health {
+        ready,
+        reason,
+        disk,
+    } = shown.health.borrow().clone();
+    let disk = disk.map(Disk::from);
     match ready {
         true => (
             StatusCode::OK,
             Json(Status {
                 status: "ready",
                 reason: None,
+                disk,
             }),
         ),
         false => (
@@ -125,6 +154,7 @@ async fn ready(State(shown): State<Shown>) -> impl IntoResponse {
             Json(Status {
                 status: "not ready",
                 reason,
+                disk,
             }),
         ),
     }

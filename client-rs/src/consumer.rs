@@ -1,6 +1,6 @@
 //! Records of a topic as they come, bounded by credit.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -116,6 +116,8 @@ struct Content {
     records: VecDeque<Record>,
     /// The offset behind the last record that is here or was handed out, of each partition.
     next: BTreeMap<u32, u64>,
+    /// Partitions of which a record has come.
+    begun: BTreeSet<u32>,
     /// Partitions that are this consumer's now.
     owned: Vec<u32>,
     /// It has been told where it begins.
@@ -160,6 +162,14 @@ impl RecordInbox {
         }
     }
 
+    /// Without a group, nothing before this time is wanted.
+    fn start_ms(&self) -> u64 {
+        match (self.options.start, &self.options.group) {
+            (StartAt::Time(time_ms), None) => time_ms,
+            _ => 0,
+        }
+    }
+
     /// What the consumer reads from now on. Records of partitions that it has lost are dropped.
     pub(crate) fn assigned(&self, assigned: &wire::TopicAssigned) {
         if assigned.ended {
@@ -184,8 +194,9 @@ impl RecordInbox {
             let stays = owned.contains(&record.partition);
             if !stays {
                 // Should the partition come back, this record was never handed out.
-                let next = next.entry(record.partition).or_insert(record.offset);
-                *next = (*next).min(record.offset);
+                let from = record.offset - record.skipped;
+                let next = next.entry(record.partition).or_insert(from);
+                *next = (*next).min(from);
             }
             stays
         });
@@ -225,16 +236,25 @@ impl RecordInbox {
         let slices = split_records(payload, lists)?;
         let mut content = self.content.lock();
         let next = content.next.get(&message.partition).copied().unwrap_or(0);
+        let from_ms = self.start_ms();
         let mut passed = 0;
         for (at, slices) in slices.enumerate() {
             let offset = message.first_offset + at as u64;
-            // Handed out before: the group begins anew where it had committed.
-            if offset < next {
+            let time_ms = times[at.min(times.len() - 1)];
+            // Handed out before: the group begins anew where it had committed. Or too early: after a
+            // lost connection the broker is asked for offsets.
+            if offset < next || time_ms < from_ms {
                 passed += 1;
                 continue;
             }
-            let skipped = if at == 0 { message.skipped } else { 0 };
-            let time_ms = times[at.min(times.len() - 1)];
+            // What was handed out before was not missed, nor what was too early.
+            let begins = content.begun.insert(message.partition) && from_ms > 0;
+            let missed = offset.saturating_sub(next);
+            let skipped = if at == 0 && !begins {
+                message.skipped.min(missed)
+            } else {
+                0
+            };
             let record = record(message.partition, offset, time_ms, skipped, slices);
             content.records.push_back(record);
         }
@@ -265,7 +285,8 @@ impl RecordInbox {
         let mut content = self.content.lock();
         let content = &mut *content;
         while let Some(record) = content.records.pop_back() {
-            content.next.insert(record.partition, record.offset);
+            let from = record.offset - record.skipped;
+            content.next.insert(record.partition, from);
         }
         content.owned.clear();
     }
@@ -392,7 +413,9 @@ impl Consumer {
     /// What the broker answers: [`verteilt_protocol::ErrorCode::PartitionLost`] when another member
     /// has the partition now and will get what was not committed,
     /// [`verteilt_protocol::ErrorCode::BadArgument`] without a group; [`ClientError::Deadline`]
-    /// after the request timeout.
+    /// after the request timeout. Should a lost partition come back to this consumer (see
+    /// [`Consumer::partitions`]), what it had handed out does not come again: commit it once more
+    /// then, or a later record.
     ///
     /// # Cancel safety
     /// Dropped, it may or may not have been committed.

@@ -83,7 +83,8 @@ pub struct PushOptions {
     pub headers: Vec<Header>,
     /// How long to wait for the answer, across lost connections and a broker that is full. Default
     /// `None`: the client's push deadline, which is without an end unless set. A push whose
-    /// deadline has passed may have been taken all the same. Waiting for a place in the client's
+    /// deadline has passed may have been taken all the same; one that the broker had no room for all
+    /// the while fails with that refusal, and was not. Waiting for a place in the client's
     /// budget of bytes is bounded by it too, and is counted for itself.
     pub deadline: Option<Duration>,
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::poll_fn;
+use futures_util::future::{poll_fn, try_join, try_join_all};
 use verteilt_protocol::{ErrorCode, partition_of, wire};
 
 use crate::batch::{Ticket, check_name};
@@ -315,8 +315,10 @@ impl<'a> Topics<'a> {
         self.publish_with(topic, value, PublishOptions::default())
     }
 
-    /// As [`Topics::publish`], with a key, headers or a partition. The first keyed publish to a topic
-    /// asks the broker how many partitions it has.
+    /// As [`Topics::publish`], with a key, headers or a partition. Records of one key keep the order in
+    /// which their publishes were polled first. But the first keyed publish to a topic asks the broker
+    /// how many partitions it has: those that begin before the first of them is answered may overtake
+    /// one another.
     ///
     /// # Errors
     /// As [`Topics::publish`]; [`ErrorCode::PartitionUnknown`]; [`ClientError::HeadersTooLarge`].
@@ -355,6 +357,11 @@ impl<'a> Topics<'a> {
         topic: &'a str,
         records: impl IntoIterator<Item = (Option<Bytes>, Bytes)>,
     ) -> Result<Vec<Published>, ClientError> {
+        let records: Vec<_> = records.into_iter().collect();
+        if records.iter().any(|(key, _)| key.is_some()) {
+            // Records that ask for it one by one would overtake one another.
+            self.partitions(topic).await?;
+        }
         let publishing = records.into_iter().map(|(key, value)| {
             let options = PublishOptions {
                 key,
@@ -362,7 +369,29 @@ impl<'a> Topics<'a> {
             };
             self.publish_with(topic, value, options)
         });
-        futures_util::future::try_join_all(publishing).await
+        let (mut begun, mut slow) = (Vec::new(), Vec::new());
+        for mut publish in publishing {
+            if slow.is_empty() {
+                publish.begin()?;
+            }
+            // Behind one that waits for room all others wait, too, and keep their order.
+            if matches!(publish.state, State::Waiting(_)) {
+                begun.push(publish);
+            } else {
+                slow.push(publish);
+            }
+        }
+        // All of them are on their way, so they may be waited for in turn.
+        let in_turn = async {
+            let mut published = Vec::with_capacity(begun.len());
+            for publish in begun {
+                published.push(publish.await?);
+            }
+            Ok(published)
+        };
+        let (mut published, late) = try_join(in_turn, try_join_all(slow)).await?;
+        published.extend(late);
+        Ok(published)
     }
 
     /// Reads a topic: the records of all partitions, or of those that its group gives it.

@@ -13,12 +13,13 @@ use verteilt_client::embedded::Embedded;
 /// No test waits longer than this for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The threads that are there while a broker is open. The kernel keeps 15 bytes of a name.
-const THREADS: [&str; 5] = [
+const THREADS: [&str; 6] = [
     "journal-prepare",
     "verteilt-broker",
     "verteilt-follow",
     "verteilt-journa",
     "verteilt-loader",
+    "verteilt-room",
 ];
 /// Of what holds the checkpoints: one that ends with it, and a pool that stays for good.
 const STORE_FLUSHER: &str = "log flusher";

@@ -234,6 +234,31 @@ async fn a_full_broker_is_asked_again_and_a_refusal_for_good_is_not() {
 }
 
 #[tokio::test]
+async fn a_push_that_finds_no_room_until_its_deadline_says_so() {
+    let peer = Peer::listen().await;
+    let (client, mut connection) = peer.pair(peer.builder()).await;
+    let options = PushOptions {
+        deadline: Some(Duration::from_millis(100)),
+        ..PushOptions::default()
+    };
+    let answer = async {
+        let first = connection.expect(FrameType::Push).await;
+        let refusal = wire::Error {
+            retry_after_ms: 60_000,
+            ..ErrorCode::DiskFull.error("no room")
+        };
+        connection.refuse(first.correlation, &refusal).await;
+    };
+    let (pushed, ()) = tokio::join!(client.push_with("q", "body", &options), answer);
+    let error = pushed.unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::DiskFull));
+    assert!(
+        error.is_retryable() && error.to_string().contains("no room"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_deadline_ends_the_wait() {
     let peer = Peer::listen().await;
     let (client, mut connection) = peer.pair(peer.builder()).await;

@@ -113,6 +113,7 @@ impl House<'_> {
             url: self.broker.url().to_owned(),
             gateway: None,
             queue: QUEUE.to_owned(),
+            partitions: 8,
             connections: CONNECTIONS,
             in_flight: WINDOW,
             batch: 1,

@@ -44,6 +44,9 @@ struct Arguments {
     /// Bytes that each partition keeps; 0: all
     #[arg(long, default_value_t = 0)]
     keep_bytes: u64,
+    /// Fails if the data folder was ever larger
+    #[arg(long, value_name = "BYTES", requires = "data")]
+    folder_max: Option<u64>,
     /// Read all that is kept afterwards
     #[arg(long)]
     read: bool,
@@ -76,7 +79,13 @@ async fn main() -> Result<()> {
         read(&client, &topic).await?;
     }
     client.topics().delete(&topic).await?;
-    Ok(client.close().await?)
+    client.close().await?;
+    let folder_max = arguments.folder_max.unwrap_or(u64::MAX);
+    ensure!(
+        most <= folder_max,
+        "the folder had {most} bytes, more than {folder_max}"
+    );
+    Ok(())
 }
 
 type Taken = (Duration, u64);

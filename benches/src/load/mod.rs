@@ -8,7 +8,7 @@
 //! | `running.rs` | what the tasks of a load share |
 //! | `pace.rs` | when a request leaves: closed loop, or a fixed rate |
 //! | `timer.rs` | how long a step takes, as a histogram |
-//! | `push.rs`, `reserve.rs`, `cycle.rs`, `request.rs`, `http.rs` | the loads |
+//! | `push.rs`, `reserve.rs`, `cycle.rs`, `request.rs`, `http.rs`, `topic.rs` | the loads |
 //! | `queue.rs` | whether the queue may be used, and leaving it empty |
 //! | `outcome.rs` | [`Outcome`]: the figures |
 //!
@@ -26,6 +26,7 @@ mod request;
 mod reserve;
 mod running;
 mod timer;
+mod topic;
 mod watch;
 
 use std::future::pending;
@@ -40,6 +41,7 @@ pub use outcome::Outcome;
 pub use plan::{Keep, Kind, Plan};
 pub use queue::{claim, empty};
 pub use timer::Latency;
+pub use topic::delete;
 pub use watch::{Phase, Watch};
 
 use running::Running;
@@ -56,8 +58,11 @@ type Tasks = JoinSet<Result<()>>;
 /// If the plan does not fit, the broker is not there, or it refuses anything.
 pub async fn run(kind: Kind, plan: &Plan, watch: &Watch) -> Result<Outcome> {
     plan.check(kind)?;
-    if kind == Kind::Reserve {
-        let made = put_on(Kind::Push, &plan.backlog(), "backlog", watch).await?;
+    if kind.is_topic() {
+        topic::make(plan).await?;
+    }
+    if let Some(maker) = kind.maker() {
+        let made = put_on(maker, &plan.backlog(), "backlog", watch).await?;
         if made.interrupted {
             return Ok(made.without_jobs(kind));
         }
@@ -72,12 +77,17 @@ pub async fn run(kind: Kind, plan: &Plan, watch: &Watch) -> Result<Outcome> {
 /// If the plan does not fit, the broker is not there, or it refuses anything.
 pub async fn drive(kind: Kind, plan: &Plan, watch: &Watch) -> Result<Outcome> {
     plan.check(kind)?;
-    put_on(kind, plan, "jobs", watch).await
+    put_on(kind, plan, kind.what(), watch).await
 }
 
 async fn put_on(kind: Kind, plan: &Plan, phase: &'static str, watch: &Watch) -> Result<Outcome> {
     let running = Arc::new(Running::connect(kind, plan, watch).await?);
-    watch.begin(phase, plan.jobs);
+    let each = if kind == Kind::Consume {
+        plan.connections as u64
+    } else {
+        1
+    };
+    watch.begin(phase, plan.jobs.map(|jobs| jobs * each));
     let mut services = Vec::new();
     let (begun, mut tasks) = match kind {
         Kind::Push => push::start(&running)?,
@@ -93,6 +103,8 @@ async fn put_on(kind: Kind, plan: &Plan, phase: &'static str, watch: &Watch) -> 
             services = serving;
             (begun, tasks)
         }
+        Kind::Publish => topic::publish(&running)?,
+        Kind::Consume => topic::consume(&running),
     };
     let ended = tokio::select! {
         ended = all(&mut tasks) => ended,

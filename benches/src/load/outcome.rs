@@ -23,12 +23,16 @@ pub struct Outcome {
     pub body_bytes: usize,
     /// Jobs a second that were asked for; none: a closed loop.
     pub rate: Option<f64>,
+    /// Of the topic, if it is about one; jobs are records then.
+    pub partitions: Option<u32>,
     /// Jobs that were answered; in a cycle their acks.
     pub jobs: u64,
     /// From the first request to the last answer.
     pub seconds: f64,
     /// The two divided.
     pub jobs_per_second: f64,
+    /// The longest time in which nothing was answered.
+    pub longest_gap_ms: f64,
     /// Jobs that were due and could not be sent in time: their latencies are missing.
     pub unsent: u64,
     /// Whether somebody ended it early.
@@ -48,6 +52,7 @@ impl Outcome {
             batch,
             body_bytes,
             rate,
+            partitions,
             ..
         } = running.plan;
         let (jobs, seconds) = (running.watch.done(), took.as_secs_f64());
@@ -58,9 +63,11 @@ impl Outcome {
             batch,
             body_bytes,
             rate,
+            partitions: kind.is_topic().then_some(partitions),
             jobs,
             seconds,
             jobs_per_second: jobs as f64 / seconds,
+            longest_gap_ms: running.watch.longest_gap().as_secs_f64() * 1e3,
             unsent: running.unsent(),
             interrupted: running.watch.stop.is_cancelled(),
             latency: running.latencies(),

@@ -24,15 +24,35 @@ pub enum Kind {
     Request,
     /// Send HTTP requests through a gateway, which is started for it, to a service
     Http,
+    /// Publish records to a topic; each is answered when it is on the broker's disk
+    Publish,
+    /// Read a topic from its beginning on each connection; it is published before, not measured
+    Consume,
 }
 
 impl Kind {
-    /// What is counted.
+    /// What it is about: jobs of a queue, records of a topic, requests to a service.
     #[must_use]
-    pub const fn noun(self) -> &'static str {
+    pub const fn what(self) -> &'static str {
         match self {
             Self::Push | Self::Reserve | Self::Cycle => "jobs",
             Self::Request | Self::Http => "requests",
+            Self::Publish | Self::Consume => "records",
+        }
+    }
+
+    /// Whether it uses a topic, not a queue.
+    #[must_use]
+    pub const fn is_topic(self) -> bool {
+        matches!(self, Self::Publish | Self::Consume)
+    }
+
+    /// The load that makes what this one takes, if it takes something.
+    pub(super) const fn maker(self) -> Option<Self> {
+        match self {
+            Self::Reserve => Some(Self::Push),
+            Self::Consume => Some(Self::Publish),
+            Self::Push | Self::Cycle | Self::Request | Self::Http | Self::Publish => None,
         }
     }
 }
@@ -44,8 +64,10 @@ pub struct Plan {
     pub url: String,
     /// The gateway in front of it, as host and port, for HTTP.
     pub gateway: Option<String>,
-    /// The queue, or the service; nobody else should use it meanwhile.
+    /// The queue, the topic, or the service; nobody else should use it meanwhile.
     pub queue: String,
+    /// Of a topic.
+    pub partitions: u32,
     /// Connections; a cycle has as many again for its consumers, requests for their workers.
     pub connections: usize,
     /// Jobs that may be unanswered at one time on each connection.
@@ -106,8 +128,8 @@ impl Plan {
         if let Some(rate) = self.rate {
             ensure!(rate > 0.0 && rate.is_finite(), "a rate is above 0");
             ensure!(
-                kind != Kind::Reserve,
-                "a reserve takes what is there as fast as it can; use a cycle for a rate"
+                kind.maker().is_none(),
+                "this load takes what is there as fast as it can; use another one for a rate"
             );
         }
         ensure!(
@@ -119,8 +141,8 @@ impl Plan {
             "a connection has one HTTP request under way"
         );
         ensure!(
-            kind != Kind::Reserve || self.jobs.is_some(),
-            "a reserve needs the number of jobs of its backlog"
+            kind.maker().is_none() || self.jobs.is_some(),
+            "this load needs the number of what it takes"
         );
         ensure!(
             kind != Kind::Cycle || self.body_bytes >= STAMP_BYTES,

@@ -38,7 +38,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) async fn connect(kind: Kind, plan: &Plan, watch: &Watch) -> Result<Self> {
         let connections = match kind {
-            Kind::Push | Kind::Reserve => plan.connections,
+            Kind::Push | Kind::Reserve | Kind::Publish | Kind::Consume => plan.connections,
             // Producers or callers, then consumers or workers.
             Kind::Cycle | Kind::Request => 2 * plan.connections,
             // The workers; callers speak HTTP.

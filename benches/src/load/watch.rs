@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,34 @@ pub struct Watch {
 struct Shown {
     phase: Mutex<Option<Phase>>,
     done: AtomicU64,
+    gap: Gap,
+}
+
+/// The longest time in which nothing was answered.
+#[derive(Debug, Default)]
+struct Gap {
+    begun: Mutex<Option<Instant>>,
+    /// Microseconds since then.
+    last_us: AtomicU64,
+    longest_us: AtomicU64,
+}
+
+impl Gap {
+    fn begin(&self) {
+        *self.begun.lock() = Some(Instant::now());
+        self.last_us.store(0, Ordering::Relaxed);
+        self.longest_us.store(0, Ordering::Relaxed);
+    }
+
+    fn answered(&self) {
+        let Some(begun) = *self.begun.lock() else {
+            return;
+        };
+        let now_us = begun.elapsed().as_micros() as u64;
+        let last_us = self.last_us.fetch_max(now_us, Ordering::Relaxed);
+        let gap_us = now_us.saturating_sub(last_us);
+        self.longest_us.fetch_max(gap_us, Ordering::Relaxed);
+    }
 }
 
 /// What is being done.
@@ -48,11 +77,18 @@ impl Watch {
 
     pub(super) fn begin(&self, what: &'static str, total: Option<u64>) {
         self.shown.done.store(0, Ordering::Relaxed);
+        self.shown.gap.begin();
         *self.shown.phase.lock() = Some(Phase { what, total });
     }
 
     pub(super) fn add(&self, jobs: u64) {
         self.shown.done.fetch_add(jobs, Ordering::Relaxed);
+        self.shown.gap.answered();
+    }
+
+    /// The longest time between two answers.
+    pub(super) fn longest_gap(&self) -> Duration {
+        Duration::from_micros(self.shown.gap.longest_us.load(Ordering::Relaxed))
     }
 
     pub(super) fn done(&self) -> u64 {

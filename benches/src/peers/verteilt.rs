@@ -51,6 +51,7 @@ impl Verteilt {
             url: self.url().to_owned(),
             gateway: None,
             queue: QUEUE.to_owned(),
+            partitions: 8,
             connections: load.connections,
             in_flight: load.in_flight,
             batch: 1,

@@ -223,4 +223,17 @@ pub enum Command {
     Refuse(Refusal),
     /// The broker is going to stop: no new jobs in, none out.
     Drain,
+    /// Whether the disk is too full for more: what stays on it is refused then, unless it was taken
+    /// before. What frees the disk goes on.
+    DiskFull(bool),
+}
+
+impl Command {
+    /// Whether it moves the position of a group.
+    pub(crate) const fn is_commit(&self) -> bool {
+        matches!(
+            self,
+            Self::Topic(TopicCommand::Consumed { commit: true, .. })
+        )
+    }
 }

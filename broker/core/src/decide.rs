@@ -140,6 +140,10 @@ pub(crate) fn command(
             out.change(Change::Drain);
             Ok(())
         }
+        Command::DiskFull(is_full) => {
+            out.change(Change::DiskFull(is_full));
+            Ok(())
+        }
     };
     if let Err(refusal) = result {
         out.refuse(caller, refusal);

@@ -45,6 +45,12 @@ pub enum Refusal {
     /// The bodies of memory jobs hold too much.
     #[error("the memory for jobs of durability `memory` is full: try again later, or use `disk`")]
     MemoryFull,
+    /// Hardly any room is left on the disk; what is there is kept for what frees some.
+    #[error(
+        "the disk is nearly full: acknowledge or purge jobs, let topics keep less, or add space, \
+         then try again"
+    )]
+    DiskFull,
     /// The topic does not exist.
     #[error("no such topic: create it first")]
     TopicUnknown,

@@ -30,6 +30,8 @@ pub struct Shard {
     pub(crate) topics: LiveTopics,
     pub(crate) next_subscription: u64,
     pub(crate) draining: bool,
+    /// As the owner of the disk said last; not known after a start.
+    pub(crate) disk_full: bool,
     pub(crate) producers_swept_ms: Millis,
     /// After a start: until when sessions may come back to the leases they held.
     pub(crate) resume_until_ms: Option<Millis>,
@@ -78,6 +80,7 @@ impl Shard {
             topics: LiveTopics::default(),
             next_subscription: 1,
             draining: false,
+            disk_full: false,
             producers_swept_ms: now_ms,
             resume_until_ms: None,
         };
@@ -132,6 +135,10 @@ impl Shard {
         output: &mut Output,
     ) {
         let now_ms = self.advance(now_ms);
+        // A member that has come back may commit at once what it had read.
+        if command.is_commit() {
+            self.settle_groups(now_ms, output);
+        }
         let mut decision = decide::Decision::default();
         decide::command(self, caller, command, now_ms, &mut decision);
         self.carry_out(decision, now_ms, output);
@@ -147,11 +154,7 @@ impl Shard {
         decide::push::forget_producers(self, now_ms, &mut decision);
         decide::retention::retain(self, now_ms, &mut decision);
         self.carry_out(decision, now_ms, output);
-        while let Some(group) = self.topics.unsettled.pop_first() {
-            let mut decision = decide::Decision::default();
-            decide::group::settle(self, &group, &mut decision);
-            self.carry_out(decision, now_ms, output);
-        }
+        self.settle_groups(now_ms, output);
         while let Some(queue) = self.jobs.index.hot.pop_first() {
             // A round that filled its bound is followed by another.
             loop {
@@ -163,6 +166,14 @@ impl Shard {
                 self.carry_out(decision, now_ms, output);
             }
             self.jobs.index.hot.remove(&queue);
+        }
+    }
+
+    fn settle_groups(&mut self, now_ms: Millis, output: &mut Output) {
+        while let Some(group) = self.topics.unsettled.pop_first() {
+            let mut decision = decide::Decision::default();
+            decide::group::settle(self, &group, &mut decision);
+            self.carry_out(decision, now_ms, output);
         }
     }
 

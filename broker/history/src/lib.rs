@@ -55,4 +55,7 @@ pub use record::{
 pub use recorder::Recorder;
 pub use report::{Counts, Report, Verdict, Violation};
 pub use rule::Rule;
-pub use topics::{Partition as TopicPartition, TopicRecord, check_topics};
+pub use topics::{
+    Partition as TopicPartition, Publish as TopicPublish, Read as TopicRead, Start as TopicStart,
+    TopicRecord, check_topics, write_topics,
+};

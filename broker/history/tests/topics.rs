@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use verteilt_history::{
-    Body, Producer, Rule, TopicPartition as Partition, TopicRecord, check_topics,
+    Body, Producer, Rule, TopicPartition as Partition, TopicPublish, TopicRead, TopicRecord,
+    check_topics,
 };
 
 const SEEDS: u64 = 300;
@@ -104,12 +105,13 @@ impl Model {
         let mut place = None;
         for attempt in 0..tries {
             let operation = self.operation();
-            self.history.push(TopicRecord::Publish {
+            self.history.push(TopicRecord::Publish(TopicPublish {
                 operation,
                 topic: "log".to_owned(),
                 producer: producer.clone(),
                 values: values.clone(),
-            });
+                ..TopicPublish::default()
+            }));
             let duplicate = place.is_some();
             if attempt + 1 == tries || self.random.next(2) == 0 {
                 let log = self.logs.entry(partition(number)).or_default();
@@ -135,13 +137,14 @@ impl Model {
         let mut skipped = start.saturating_sub(from);
         let mut last = None;
         for offset in from.max(start)..upto {
-            self.history.push(TopicRecord::Read {
+            self.history.push(TopicRecord::Read(TopicRead {
                 reader: self.reader,
                 partition: partition.clone(),
                 offset,
                 skipped: std::mem::take(&mut skipped),
+                time_ms: 0,
                 value: self.logs[partition][offset as usize],
-            });
+            }));
             last = Some(offset);
         }
         last
@@ -211,7 +214,7 @@ fn lines(history: &[TopicRecord], is: impl Fn(&TopicRecord) -> bool) -> Vec<usiz
 }
 
 fn is_read(record: &TopicRecord) -> bool {
-    matches!(record, TopicRecord::Read { .. })
+    matches!(record, TopicRecord::Read(TopicRead { .. }))
 }
 
 /// Plants a fault into correct histories. It returns false where there is no room for it; where
@@ -275,7 +278,7 @@ fn s1_an_acknowledged_record_never_comes() {
         };
         // The last record of a partition, so that nobody sees a gap.
         history.retain(|record| {
-            !matches!(record, TopicRecord::Read { partition: of, offset, .. }
+            !matches!(record, TopicRecord::Read(TopicRead { partition: of, offset, .. })
             if *of == partition && offset + 1 == next_offset)
         });
         let any = next_offset > first_offset;
@@ -353,7 +356,7 @@ fn s1_a_group_commits_what_none_of_its_members_got() {
             .collect();
         let before = history.len();
         history.retain(|record| {
-            !matches!(record, TopicRecord::Read { reader, partition: of, offset: at, .. }
+            !matches!(record, TopicRecord::Read(TopicRead { reader, partition: of, offset: at, .. })
                 if members.contains(reader) && *of == partition && *at == offset)
         });
         is_told && history.len() < before
@@ -368,7 +371,7 @@ fn s2_a_record_comes_that_nobody_published() {
             return false;
         }
         let at = reads[random.next(reads.len() as u64) as usize];
-        if let TopicRecord::Read { value, .. } = &mut history[at] {
+        if let TopicRecord::Read(TopicRead { value, .. }) = &mut history[at] {
             *value = Body::of(b"invented");
         }
         true
@@ -383,13 +386,13 @@ fn s6_an_offset_changes_its_bytes() {
             .get(random.next(reads.len().max(1) as u64) as usize)
             .copied();
         let other = reads.first().and_then(|at| match &history[*at] {
-            TopicRecord::Read { value, .. } => Some(*value),
+            TopicRecord::Read(TopicRead { value, .. }) => Some(*value),
             _ => None,
         });
         let (Some(at), Some(other)) = (at, other) else {
             return false;
         };
-        let TopicRecord::Read { value, .. } = &mut history[at] else {
+        let TopicRecord::Read(TopicRead { value, .. }) = &mut history[at] else {
             return false;
         };
         let changed = *value != other;
@@ -407,16 +410,16 @@ fn s6_a_reader_gets_a_gap() {
             .windows(2)
             .find(|two| match (&history[two[0]], &history[two[1]]) {
                 (
-                    TopicRecord::Read {
+                    TopicRecord::Read(TopicRead {
                         reader: a,
                         partition: p,
                         ..
-                    },
-                    TopicRecord::Read {
+                    }),
+                    TopicRecord::Read(TopicRead {
                         reader: b,
                         partition: q,
                         ..
-                    },
+                    }),
                 ) => a == b && p == q && two[0] + 1 == two[1],
                 _ => false,
             });
@@ -463,23 +466,24 @@ fn s7_a_publish_that_came_again_is_taken_twice() {
             return false;
         };
         let publish = history.iter().find(|record| {
-            matches!(record, TopicRecord::Publish { operation: of, .. } if *of == operation)
+            matches!(record, TopicRecord::Publish(TopicPublish { operation: of, .. }) if *of == operation)
         });
-        let Some(TopicRecord::Publish {
+        let Some(TopicRecord::Publish(TopicPublish {
             topic,
             producer,
             values,
             ..
-        }) = publish.cloned()
+        })) = publish.cloned()
         else {
             return false;
         };
-        history.push(TopicRecord::Publish {
+        history.push(TopicRecord::Publish(TopicPublish {
             operation: 77_777,
             topic,
             producer,
             values,
-        });
+            ..TopicPublish::default()
+        }));
         history.push(TopicRecord::Published {
             operation: 77_777,
             partition: 0,
@@ -493,7 +497,7 @@ fn s7_a_publish_that_came_again_is_taken_twice() {
 #[test]
 fn s7_a_publish_is_called_a_duplicate_of_nothing() {
     planted(Rule::S7, |history, _| {
-        history.push(TopicRecord::Publish {
+        history.push(TopicRecord::Publish(TopicPublish {
             operation: 77_777,
             topic: "log".to_owned(),
             producer: Some(Producer {
@@ -501,7 +505,8 @@ fn s7_a_publish_is_called_a_duplicate_of_nothing() {
                 sequence: 1,
             }),
             values: vec![Body::of(b"fresh")],
-        });
+            ..TopicPublish::default()
+        }));
         history.push(TopicRecord::Published {
             operation: 77_777,
             partition: 0,

@@ -4,13 +4,18 @@
 use std::sync::Arc;
 
 use verteilt_broker::bare::{BareBroker, Ground, Workers};
-use verteilt_broker::journal::{Crash, MemoryDisk, MemoryJournal};
+use verteilt_broker::journal::{Crash, Journal as _, MemoryDisk, MemoryJournal};
+use verteilt_broker::space::Space;
 use verteilt_broker::store::{KeyVisitor, MemoryStore, PairVisitor, Store, StoreError};
 use verteilt_broker::{BrokerConfig, StartError};
 
 use crate::baton;
 use crate::dice::Dice;
+use crate::room::{Filling, Room};
 use crate::workshop::SlowHands;
+
+/// The wall clock when a simulation begins.
+pub(crate) const EPOCH_MS: u64 = 1_800_000_000_000;
 
 /// The disk of one simulated machine.
 #[derive(Debug)]
@@ -19,16 +24,20 @@ pub(crate) struct Machine {
     dice: Dice,
     journal: MemoryDisk,
     store: Arc<MemoryStore>,
+    pub(crate) room: Room,
+    /// The broker asks how much room there is.
+    is_bounded: bool,
     hands: SlowHands,
     write_ms_max: u64,
-    /// The wall clock when the simulation began.
-    epoch_ms: u64,
     /// By how much it was set since.
     pub(crate) wall_offset_ms: i64,
 }
 
 /// The store of a running broker: its steps can be interrupted.
-struct Steps(Arc<MemoryStore>);
+struct Steps {
+    store: Arc<MemoryStore>,
+    room: Room,
+}
 
 impl Steps {
     fn step() -> Result<(), StoreError> {
@@ -36,25 +45,39 @@ impl Steps {
             reason: "the process was killed".into(),
         })
     }
+
+    /// What stood under this key makes room for so many bytes; without room for them the next
+    /// operation fails.
+    fn hold(&self, key: &[u8], more: u64) -> Result<(), StoreError> {
+        let old = self.store.get(key)?;
+        let less = old.map_or(0, |old| (key.len() + old.len()) as u64);
+        if !self.room.hold(more, less) {
+            self.store.fail_at(self.store.operations());
+        }
+        Ok(())
+    }
 }
 
 impl Store for Steps {
     fn get(&self, key: &[u8]) -> Result<Option<bytes::Bytes>, StoreError> {
-        self.0.get(key)
+        self.store.get(key)
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         Self::step()?;
-        self.0.put(key, value)
+        let more = (key.len() + value.len()) as u64;
+        self.hold(key, more)?;
+        self.store.put(key, value)
     }
 
     fn delete(&self, key: &[u8]) -> Result<(), StoreError> {
         Self::step()?;
-        self.0.delete(key)
+        self.hold(key, 0)?;
+        self.store.delete(key)
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut PairVisitor<'_>) -> Result<(), StoreError> {
-        self.0.scan(prefix, visit)
+        self.store.scan(prefix, visit)
     }
 
     fn keys(
@@ -63,31 +86,37 @@ impl Store for Steps {
         from: &[u8],
         visit: &mut KeyVisitor<'_>,
     ) -> Result<(), StoreError> {
-        self.0.keys(prefix, from, visit)
+        self.store.keys(prefix, from, visit)
     }
 
     fn flush(&self) -> Result<(), StoreError> {
         Self::step()?;
-        self.0.flush()?;
+        self.store.flush()?;
         Self::step()
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.0.disk_bytes()
+        self.room.file_bytes()
     }
 }
 
 impl Machine {
-    pub(crate) fn new(config: BrokerConfig, write_ms_max: u64, dice: Dice) -> Self {
+    pub(crate) fn new(
+        config: BrokerConfig,
+        write_ms_max: u64,
+        is_bounded: bool,
+        dice: Dice,
+    ) -> Self {
         let mut dice = dice;
         Self {
             journal: MemoryDisk::new(config.segment_bytes),
             store: Arc::default(),
+            room: Room::new(config.disk_reserve_bytes, config.segment_bytes.into()),
+            is_bounded,
             hands: SlowHands::new(Dice::new(dice.next()), write_ms_max),
             write_ms_max,
             config,
             dice,
-            epoch_ms: 1_800_000_000_000,
             wall_offset_ms: 0,
         }
     }
@@ -104,11 +133,24 @@ impl Machine {
         }
         self.hands = SlowHands::new(Dice::new(self.dice.next()), self.write_ms_max);
         let (journal, recovered) = MemoryJournal::open(&self.journal);
-        let wall_ms = self.epoch_ms + elapsed_ms;
+        let wall_ms = EPOCH_MS + elapsed_ms;
+        let held_bytes = self.store.disk_bytes();
+        self.room
+            .found(self.journal.clone(), journal.log(), held_bytes);
+        let (disk, room) = (self.journal.clone(), self.room.clone());
+        let space = Arc::new(self.room.clone()) as Arc<dyn Space>;
         let ground = Ground {
-            store: Arc::new(Steps(Arc::clone(&self.store))),
-            journal: Box::new(journal),
+            store: Arc::new(Steps {
+                store: Arc::clone(&self.store),
+                room: self.room.clone(),
+            }),
+            journal: Box::new(Filling {
+                journal,
+                disk,
+                room,
+            }),
             recovered,
+            space: self.is_bounded.then_some(space),
             broker_id: [7; 16],
             wall_ms: wall_ms.saturating_add_signed(self.wall_offset_ms),
             workers: Workers::Workshop(Arc::new(self.hands.clone())),

@@ -6,11 +6,12 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use verteilt_broker::Failure;
 use verteilt_broker::bare::{BareBroker, Door};
-use verteilt_history::Event;
+use verteilt_history::{Event, TopicRecord};
 
 use crate::dice::Dice;
 use crate::ground::Machine;
 use crate::restless::Restless;
+use crate::room::Squeeze;
 use crate::world::World;
 
 /// What is done to the broker.
@@ -35,6 +36,10 @@ pub(crate) enum Order {
     SetClock {
         by_ms: i64,
     },
+    /// The disk fills.
+    Squeeze(Squeeze),
+    /// There is room on it again.
+    Release,
 }
 
 /// After the engine has ended, its connections get so long to say last things.
@@ -142,9 +147,12 @@ impl Keeper {
                 self.may_fail = true;
                 self.machine.fail_store(after);
             }
+            Order::Squeeze(how) => self.machine.room.squeeze(how),
+            Order::Release => self.machine.room.release(),
             Order::SetClock { by_ms } => {
                 self.machine.wall_offset_ms += by_ms;
                 self.world.record(Event::ClockSet { by_ms });
+                self.world.tell(TopicRecord::ClockSet);
             }
         }
     }
@@ -153,6 +161,7 @@ impl Keeper {
         self.world.network.shut();
         self.machine.crash(power);
         // What was to fail is forgotten with the rest of the machine.
+        self.machine.room.ran_out();
         self.may_fail = false;
         self.running = None;
         let silent = power && self.dice.percent(50);
@@ -189,7 +198,8 @@ impl Keeper {
         let event = match result {
             Ok(()) => Event::BrokerStopped,
             Err(failure) => {
-                assert!(self.may_fail, "the broker failed by itself: {failure}");
+                let is_excused = self.machine.room.ran_out() || self.may_fail;
+                assert!(is_excused, "the broker failed by itself: {failure}");
                 Event::BrokerKilled
             }
         };

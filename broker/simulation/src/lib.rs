@@ -10,18 +10,21 @@
 //! |---|---|
 //! | `plan.rs` | what happens in a run, drawn from its seed |
 //! | `run.rs` | one run, from the plan to the verdict |
-//! | `campaign.rs` | many seeds
+//! | `topic_plan.rs`, `topic_stage.rs` | the same for topics |
+//! | `campaign.rs` | many seeds |
 //! | `shrink.rs` | from a run that went wrong to a small one |
 //! | `house.rs`, `ground.rs` | the broker's process and its disk |
 //! | `workshop.rs`, `baton.rs` | its blocking work, step by step on virtual time |
 //! | `restless.rs` | finds a broker that goes round without waiting |
 //! | `network.rs`, `pipe.rs` | connections |
 //! | `producer.rs`, `worker.rs`, `client.rs`, `body.rs` | the load |
-//! | `world.rs` | what all of them share |
+//! | `publisher.rs`, `reader.rs` | the load of topics |
+//! | `world.rs`, `chronicle.rs` | what all of them share |
 
 mod baton;
 mod body;
 mod campaign;
+mod chronicle;
 mod client;
 mod dice;
 mod ground;
@@ -31,9 +34,14 @@ mod panics;
 mod pipe;
 mod plan;
 mod producer;
+mod publisher;
+mod reader;
 mod restless;
+mod room;
 mod run;
 mod shrink;
+mod topic_plan;
+mod topic_stage;
 mod trace;
 mod worker;
 mod workshop;

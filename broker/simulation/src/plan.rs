@@ -4,6 +4,8 @@
 use crate::dice::Dice;
 use crate::network::Break;
 use crate::pipe::Manners;
+use crate::room::Squeeze;
+use crate::topic_plan::{self, Keeps, PublishPlan, Subject, TopicSetting};
 
 /// A run.
 #[derive(Clone, Debug)]
@@ -12,6 +14,7 @@ pub struct Plan {
     pub seed: u64,
     pub(crate) setting: Setting,
     pub(crate) pushes: Vec<PushPlan>,
+    pub(crate) publishes: Vec<PublishPlan>,
     pub(crate) faults: Vec<FaultPlan>,
 }
 
@@ -21,6 +24,7 @@ pub(crate) struct Setting {
     pub(crate) queues: u64,
     pub(crate) producers: u32,
     pub(crate) workers: Vec<WorkerPlan>,
+    pub(crate) topics: TopicSetting,
     pub(crate) manners: Manners,
     /// Longest time of one piece of work on the disk.
     pub(crate) write_ms_max: u64,
@@ -118,6 +122,24 @@ pub(crate) enum Fault {
     Clock {
         by_ms: i64,
     },
+    /// The disk fills, for so long or until the end.
+    FullDisk {
+        how: Squeeze,
+        ms: Option<u64>,
+    },
+    /// The process of one who reads a topic ends, and another one begins.
+    ReaderDies {
+        reader: u32,
+    },
+    /// A topic keeps more or less from now on.
+    Keeps {
+        topic: u64,
+        keeps: Keeps,
+    },
+    /// A topic is deleted.
+    Delete {
+        topic: u64,
+    },
 }
 
 /// What the connection of a slow reader holds.
@@ -131,13 +153,38 @@ impl Plan {
     /// The run of this seed.
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
-        let setting = Setting::draw(&mut Dice::of(seed, 1));
+        let mut setting = Setting::draw(&mut Dice::of(seed, 1));
+        let dice = &mut Dice::of(seed, 5);
+        let subject = Subject::draw(dice);
+        let (load_ms, weight) = (setting.load_ms, setting.weight);
+        setting.topics = TopicSetting::draw(subject, load_ms, dice);
+        if subject == Subject::Topics {
+            (setting.producers, setting.queues) = (0, 0);
+            setting.workers.clear();
+        }
+        let jobs = match subject {
+            Subject::Jobs => JOBS,
+            Subject::Both => JOBS / 2,
+            Subject::Topics => 0,
+        };
+        let mut faults = faults(&setting, &mut Dice::of(seed, 3));
+        let dice = &mut Dice::of(seed, 6);
+        let first = setting.first_publisher();
+        faults.extend(topic_plan::faults(&setting.topics, first, load_ms, dice));
+        faults.sort_by_key(|plan| plan.at_ms);
         Self {
             seed,
-            pushes: pushes(&setting, &mut Dice::of(seed, 2)),
-            faults: faults(&setting, &mut Dice::of(seed, 3)),
+            pushes: pushes(&setting, jobs, &mut Dice::of(seed, 2)),
+            publishes: topic_plan::publishes(subject, &setting.topics, (load_ms, weight), dice),
+            faults,
             setting,
         }
+    }
+
+    /// Whether the disk has an end.
+    pub(crate) fn is_bounded(&self) -> bool {
+        let fills = |plan: &FaultPlan| matches!(plan.fault, Fault::FullDisk { .. });
+        self.faults.iter().any(fills)
     }
 
     /// How long after the broker did something a client may see it.
@@ -148,6 +195,8 @@ impl Plan {
         // All bytes may wait in the same connection, each on its third way to a worker.
         let sizes = self.pushes.iter().flat_map(|push| &push.sizes);
         let bytes: u64 = sizes.map(|size| u64::from(*size) + 100).sum();
+        let sizes = self.publishes.iter().flat_map(|publish| &publish.sizes);
+        let bytes: u64 = bytes + sizes.map(|size| u64::from(*size) + 100).sum::<u64>();
         let is_slow = |plan: &FaultPlan| matches!(plan.fault, Fault::SlowReader { .. });
         let capacity = if self.faults.iter().any(is_slow) {
             SLOW_CAPACITY
@@ -171,6 +220,11 @@ impl Plan {
 }
 
 impl Setting {
+    /// Clients have numbers: first who pushes, then who works, who publishes and who reads.
+    pub(crate) fn first_publisher(&self) -> u32 {
+        self.producers + 1 + self.workers.len() as u32
+    }
+
     fn draw(dice: &mut Dice) -> Self {
         let queues = dice.between(1, 3);
         let workers = (0..dice.between(1, 4))
@@ -203,6 +257,7 @@ impl Setting {
             queues,
             producers: dice.between(1, 3) as u32,
             workers,
+            topics: TopicSetting::default(),
             manners,
             write_ms_max: dice.of_list(&[0, 2, 10, 60]),
             segment_bytes,
@@ -229,12 +284,12 @@ const JOBS: u64 = 840;
 /// A batch of this size goes into one frame, so its jobs have ids without a gap.
 const BATCH_BYTES_MAX: u32 = 200 * 1024;
 
-fn pushes(setting: &Setting, dice: &mut Dice) -> Vec<PushPlan> {
+fn pushes(setting: &Setting, jobs_max: u64, dice: &mut Dice) -> Vec<PushPlan> {
     let mut pushes = Vec::new();
     let mut number = 0;
     // Most come in bursts: that is when batches, windows and credit have to do with one another.
     let mut at_ms = 0;
-    while number < JOBS {
+    while number < jobs_max {
         if dice.percent(15) {
             at_ms = dice.below(setting.load_ms);
         }
@@ -291,7 +346,7 @@ fn pushes(setting: &Setting, dice: &mut Dice) -> Vec<PushPlan> {
 }
 
 fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
-    let clients = u64::from(setting.producers) + setting.workers.len() as u64;
+    let clients = setting.producers + setting.workers.len() as u32 + setting.topics.clients();
     let mut faults = Vec::new();
     let mut add = |dice: &mut Dice, fault| {
         let at_ms = dice.between(5, setting.load_ms);
@@ -302,24 +357,15 @@ fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
         add(dice, crash);
     }
     for _ in 0..dice.below(5) {
-        let how = match dice.below(3) {
-            0 => Break::Both,
-            1 => Break::ClientFirst {
-                lag_ms: dice.below(300),
-            },
-            _ => Break::BrokerFirst {
-                lag_ms: dice.below(300),
-            },
-        };
-        let client = 1 + dice.below(clients) as u32;
-        add(dice, Fault::Break { client, how });
+        let fault = a_break(dice, 1, clients);
+        add(dice, fault);
     }
     for _ in 0..dice.below(4) {
         add(dice, Fault::Checkpoint);
     }
     if dice.percent(25) {
         let stall = Fault::Stall {
-            client: 1 + dice.below(clients) as u32,
+            client: 1 + dice.below(clients.into()) as u32,
             up: dice.percent(60),
             down: dice.percent(60),
             ms: dice.between(50, STALL_MS_MAX),
@@ -327,10 +373,10 @@ fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
         add(dice, stall);
     }
     if dice.percent(10) {
-        let client = 1 + dice.below(clients) as u32;
+        let client = 1 + dice.below(clients.into()) as u32;
         add(dice, Fault::SlowReader { client });
     }
-    if dice.percent(30) {
+    if dice.percent(30) && !setting.workers.is_empty() {
         let worker = dice.below(setting.workers.len() as u64) as u32;
         add(dice, Fault::WorkerDies { worker });
     }
@@ -354,8 +400,58 @@ fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
         };
         add(dice, stop);
     }
-    faults.sort_by_key(|plan| plan.at_ms);
+    if dice.percent(20) {
+        let full = full_disk(setting, dice);
+        add(dice, full);
+    }
     faults
+}
+
+fn full_disk(setting: &Setting, dice: &mut Dice) -> Fault {
+    let ms = Some(dice.between(50, 2_500));
+    let few = dice.below(64 * 1024);
+    match dice.below(4) {
+        // Somebody else's files.
+        0 => Fault::FullDisk {
+            how: Squeeze::Taken(few / 2),
+            ms,
+        },
+        // It stays as it is: room comes of jobs that are done. The journal may keep two segments,
+        // and a third is how much more there has to be before pushes go on.
+        1 => Fault::FullDisk {
+            how: Squeeze::Kept(few + 3 * u64::from(setting.segment_bytes)),
+            // Records stay, and so would a full disk.
+            ms: ms.filter(|_| !setting.topics.topics.is_empty()),
+        },
+        _ => Fault::FullDisk {
+            how: Squeeze::Kept(few),
+            ms,
+        },
+    }
+}
+
+/// For one of so many clients from `first` on.
+fn a_break(dice: &mut Dice, first: u32, clients: u32) -> Fault {
+    let how = match dice.below(3) {
+        0 => Break::Both,
+        1 => Break::ClientFirst {
+            lag_ms: dice.below(300),
+        },
+        _ => Break::BrokerFirst {
+            lag_ms: dice.below(300),
+        },
+    };
+    let client = first + dice.below(clients.into()) as u32;
+    Fault::Break { client, how }
+}
+
+/// Mostly a connection of one of so many clients from `first` on.
+pub(crate) fn crash_or_break(dice: &mut Dice, first: u32, clients: u32) -> Fault {
+    if dice.percent(30) {
+        crash(dice)
+    } else {
+        a_break(dice, first, clients)
+    }
 }
 
 fn crash(dice: &mut Dice) -> Fault {

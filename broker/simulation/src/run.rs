@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use verteilt_broker::BrokerConfig;
 use verteilt_client::{Client, JobState};
-use verteilt_history::{Counts, Event, History, Options, QueueEnd, check};
+use verteilt_history::{
+    Counts, Event, History, Options, QueueEnd, TopicRecord, check, check_topics, write_topics,
+};
 
 use crate::client::{self, Hands};
 use crate::dice::Dice;
@@ -17,8 +19,9 @@ use crate::ground::Machine;
 use crate::house::{Keeper, Order};
 use crate::network::{Break, Network};
 use crate::panics;
-use crate::plan::{Fault, Plan, Setting};
+use crate::plan::{Fault, FaultPlan, Plan, Setting};
 use crate::producer;
+use crate::topic_stage::TopicStage;
 use crate::trace::Fingerprint;
 use crate::worker::Worker;
 use crate::world::{Shared, World};
@@ -29,6 +32,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(120);
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Dead jobs that are looked at, more than there ever are.
 const DEAD_MAX: u32 = 1_000;
+/// Findings that are described.
+const DESCRIBED_MAX: usize = 5;
 /// The client of those who look.
 const ADMIN: u32 = 0;
 /// Workers that take the place of others have numbers from here.
@@ -47,8 +52,10 @@ pub struct Outcome {
     pub operations: u64,
     /// What the history was about.
     pub counts: Counts,
-    /// What clients did and saw.
+    /// What clients did and saw of jobs.
     pub history: History,
+    /// What they did and saw of topics.
+    pub topics: Vec<TopicRecord>,
 }
 
 /// Plays a plan.
@@ -65,7 +72,9 @@ pub fn run(plan: &Plan) -> Outcome {
     // Tasks that are dropped may still panic, and record.
     drop(runtime);
     let history = world.history();
+    let topics = world.chronicle.finish();
     let report = check(&history, &options(plan));
+    let broken_topics = check_topics(&topics);
     let mut findings: Vec<String> = notes.lock().drain(..).collect();
     panics::share(None);
     let panicked = findings
@@ -74,16 +83,21 @@ pub fn run(plan: &Plan) -> Outcome {
     let broken = report
         .violations
         .iter()
+        .chain(&broken_topics)
         .map(|found| format!("{:?}", found.rule));
     let kinds = panicked.chain(broken).collect();
     if !report.holds() {
         findings.push(report.to_string());
     }
+    let described = broken_topics.iter().take(DESCRIBED_MAX);
+    findings.extend(described.map(|found| format!("topics: {found}")));
     let mut lines = Vec::new();
     history
         .write(&mut lines)
         .expect("a vector takes everything");
-    fingerprint.add(&[history.records.len() as u64], &lines);
+    write_topics(&topics, &mut lines).expect("a vector takes everything");
+    let records = [history.records.len() as u64, topics.len() as u64];
+    fingerprint.add(&records, &lines);
     Outcome {
         findings,
         kinds,
@@ -91,6 +105,7 @@ pub fn run(plan: &Plan) -> Outcome {
         operations: world.operations(),
         counts: report.counts,
         history,
+        topics,
     }
 }
 
@@ -100,7 +115,7 @@ fn options(plan: &Plan) -> Options {
         drain_ms: DRAIN_MAX.as_millis() as u64,
         resume_grace_ms: plan.setting.resume_grace_ms,
         unseen_deliveries: true,
-        described_max: 5,
+        described_max: DESCRIBED_MAX,
         ..Options::default()
     }
 }
@@ -108,6 +123,7 @@ fn options(plan: &Plan) -> Options {
 fn config(setting: &Setting) -> BrokerConfig {
     let mut config = BrokerConfig::new("nowhere", SocketAddr::from(([127, 0, 0, 1], 0)));
     config.segment_bytes = setting.segment_bytes;
+    config.disk_reserve_bytes = 2 * u64::from(setting.segment_bytes);
     config.checkpoint_bytes = setting.checkpoint_bytes;
     config.checkpoint_interval_ms = setting.checkpoint_interval_ms;
     config.journal_bytes_max = setting.journal_bytes_max;
@@ -126,6 +142,7 @@ async fn play(plan: &Plan, fingerprint: Fingerprint) -> World {
     let machine = Machine::new(
         config(setting),
         setting.write_ms_max,
+        plan.is_bounded(),
         Dice::new(dice.next()),
     );
     let (orders, taken) = mpsc::channel(16);
@@ -157,7 +174,10 @@ async fn drama(world: World, orders: mpsc::Sender<Order>, mut dice: Dice) {
             }
         })));
     }
+    let topics = TopicStage::set(&world, &admin).await;
+    producers.extend(topics.publishers());
     let mut stage = Stage {
+        topics,
         workers: Vec::new(),
         later: LATER_WORKERS,
         world: world.clone(),
@@ -172,6 +192,7 @@ async fn drama(world: World, orders: mpsc::Sender<Order>, mut dice: Dice) {
         stage.strike(fault.fault).await;
     }
     tokio::time::sleep_until(world.at(setting.load_ms)).await;
+    stage.make_room().await;
     world.heal();
     // A queue without a worker of its own gets one now; and nobody has too little room any more.
     for queue in 0..setting.queues {
@@ -190,6 +211,7 @@ struct Stage {
     world: World,
     orders: mpsc::Sender<Order>,
     admin: Client,
+    topics: TopicStage,
     workers: Vec<Worker>,
     later: u32,
 }
@@ -209,8 +231,18 @@ impl Stage {
         .await;
     }
 
+    /// A disk that was filled for a while only is so no more.
+    async fn make_room(&self) {
+        let for_a_while =
+            |plan: &FaultPlan| matches!(plan.fault, Fault::FullDisk { ms: Some(_), .. });
+        if self.world.plan.faults.iter().any(for_a_while) {
+            self.order(Order::Release).await;
+        }
+    }
+
     async fn strike(&mut self, fault: Fault) {
         let network = &self.world.network;
+        self.topics.look();
         match fault {
             Fault::Crash {
                 power,
@@ -230,6 +262,16 @@ impl Stage {
             Fault::Journal { after, sync } => {
                 self.order(Order::FailJournal { after, sync }).await;
             }
+            Fault::FullDisk { how, ms } => {
+                self.order(Order::Squeeze(how)).await;
+                if let Some(ms) = ms {
+                    let (orders, until) = (self.orders.clone(), Duration::from_millis(ms));
+                    tokio::spawn(async move {
+                        tokio::time::sleep(until).await;
+                        let _ = orders.send(Order::Release).await;
+                    });
+                }
+            }
             Fault::Store { after } => self.order(Order::FailStore { after }).await,
             Fault::Clock { by_ms } => self.order(Order::SetClock { by_ms }).await,
             Fault::Break { client, how } => network.break_links(client, how),
@@ -240,6 +282,9 @@ impl Stage {
                 ms,
             } => network.stall(client, up, down, Duration::from_millis(ms)),
             Fault::SlowReader { client } => network.slow_down(client),
+            Fault::ReaderDies { reader } => self.topics.replace_reader(reader),
+            Fault::Keeps { topic, keeps } => self.topics.keep(topic, keeps),
+            Fault::Delete { topic } => self.topics.delete(topic),
             Fault::WorkerDies { worker } => self.replace_worker(worker),
             Fault::Checkpoint => {
                 let (world, admin) = (self.world.clone(), self.admin.clone());
@@ -287,6 +332,7 @@ impl Stage {
             // Those that are open beyond it are for the checker.
             let _ = tokio::time::timeout_at(end, producer).await;
         }
+        self.topics.drain(end).await;
         let queues = loop {
             let queues = self.look().await;
             let is_done = queues.iter().all(|queue| queue.unfinished() == 0);

@@ -19,6 +19,7 @@ pub fn shrink(plan: &Plan, kinds: &BTreeSet<String>) -> (Plan, usize) {
         let before = size(&smallest);
         smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.faults);
         smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.pushes);
+        smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.publishes);
         if size(&smallest) == before || runs >= RUNS_MAX {
             return (smallest, runs);
         }
@@ -26,7 +27,7 @@ pub fn shrink(plan: &Plan, kinds: &BTreeSet<String>) -> (Plan, usize) {
 }
 
 fn size(plan: &Plan) -> usize {
-    plan.faults.len() + plan.pushes.len()
+    plan.faults.len() + plan.pushes.len() + plan.publishes.len()
 }
 
 fn without<T: Clone>(

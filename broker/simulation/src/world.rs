@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use verteilt_client::ClientError;
-use verteilt_history::{Delivered, Event, History, Operation, Pushed, Recorder};
+use verteilt_history::{Delivered, Event, History, Operation, Pushed, Recorder, TopicRecord};
 
+use crate::chronicle::Chronicle;
 use crate::network::Network;
 use crate::plan::Plan;
 
@@ -18,6 +19,8 @@ pub(crate) type World = Arc<Shared>;
 pub(crate) struct Shared {
     pub(crate) plan: Plan,
     pub(crate) network: Network,
+    /// What happened to topics.
+    pub(crate) chronicle: Chronicle,
     recorder: Recorder,
     begun: Instant,
     healed: AtomicBool,
@@ -45,6 +48,7 @@ impl Shared {
         Arc::new(Self {
             plan,
             network,
+            chronicle: Chronicle::default(),
             recorder: Recorder::default(),
             begun: Instant::now(),
             healed: AtomicBool::new(false),
@@ -74,6 +78,11 @@ impl Shared {
 
     pub(crate) fn record(&self, event: Event) {
         self.recorder.record_at(self.elapsed_ms(), event);
+    }
+
+    /// Of topics.
+    pub(crate) fn tell(&self, record: TopicRecord) {
+        self.chronicle.record(self.elapsed_ms(), record);
     }
 
     pub(crate) fn invoke(&self, client: u32, what: Operation) -> u64 {
@@ -115,7 +124,7 @@ impl Shared {
 
     /// Operations that were begun.
     pub(crate) fn operations(&self) -> u64 {
-        self.operations.load(Ordering::Relaxed)
+        self.operations.load(Ordering::Relaxed) + self.chronicle.operations()
     }
 
     /// Counts a settling until it is dropped.

@@ -34,3 +34,16 @@ fn one_seed_is_one_run() {
     assert_eq!(outcomes[0].history, outcomes[1].history);
     assert_ne!(outcomes[0].fingerprint, run(&Plan::of_seed(78)).fingerprint);
 }
+
+/// Each showed a fault of the broker or its client once, and lies beyond those above or before them.
+#[test]
+fn seeds_that_found_something_find_nothing_any_more() {
+    for seed in [3, 339, 2_369, 40_732] {
+        let outcome = run(&Plan::of_seed(seed));
+        assert!(
+            outcome.findings.is_empty(),
+            "seed {seed}: {:#?}",
+            outcome.findings
+        );
+    }
+}

@@ -12,6 +12,8 @@ use crate::engine::Found;
 pub(crate) const FRAME_ROOM_BYTES: usize = FRAME_BYTES_MAX / 2;
 /// Jobs in one frame; their lists take at most 30 bytes each.
 const FRAME_JOBS: usize = 4_096;
+/// Advice to those whom a full disk refuses: it takes a checkpoint at least to change that.
+const DISK_FULL_RETRY_MS: u64 = 1_000;
 
 /// A job with its body at hand.
 #[derive(Debug)]
@@ -210,6 +212,15 @@ pub(crate) fn refused(out: &mut BytesMut, correlation: u64, code: ErrorCode, tex
         &code.error(text),
         &[],
     );
+}
+
+/// Appends the refusal of what a disk that is nearly full has no room for.
+pub(crate) fn disk_full(out: &mut BytesMut, correlation: u64, text: &str) {
+    let error = wire::Error {
+        retry_after_ms: DISK_FULL_RETRY_MS,
+        ..ErrorCode::DiskFull.error(text)
+    };
+    encode(out, FrameType::Error, 0, correlation, &error, &[]);
 }
 
 /// Appends the last frame of a connection.

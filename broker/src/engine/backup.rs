@@ -103,11 +103,7 @@ impl Loop {
         };
         let (answers, pieces) = mpsc::channel(PIECES);
         let lsn = pinned.lsn();
-        let post = Post {
-            name: "backup",
-            waiting: PIECES,
-            begin: step_back,
-        };
+        let post = Post::new("backup", PIECES, step_back);
         let reader = Worker::spawn(&self.workers, post, answers, pieces_of(pinned));
         match reader {
             Ok(reader) => {
@@ -209,11 +205,7 @@ mod tests {
     /// What a client is sent for these pieces.
     async fn sent(outbox: &Arc<Outbox>, pieces: Vec<Piece>) -> Vec<Frame> {
         let (answers, receiver) = mpsc::channel(PIECES);
-        let post = Post {
-            name: "backup",
-            waiting: PIECES,
-            begin: || {},
-        };
+        let post = Post::new("backup", PIECES, || {});
         let mut pieces = pieces.into_iter();
         let next = move |()| pieces.next();
         let reader = Worker::spawn(&Workers::Threads, post, answers, next).unwrap();

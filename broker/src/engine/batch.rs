@@ -89,7 +89,15 @@ impl Gathering {
     pub(super) fn take(&mut self, shard: u16) -> (Batch, Fresh) {
         let next = self.full.pop_front();
         self.full_bytes -= next.as_ref().map_or(0, |full| full.bytes.len());
-        let next = next.unwrap_or_else(|| std::mem::take(&mut self.open));
+        let next = next.unwrap_or_else(|| {
+            // The next one is likely to be as large; growing it would copy it again and again.
+            let bytes = BytesMut::with_capacity(self.open.bytes.len());
+            let open = Gathered {
+                bytes,
+                ..Gathered::default()
+            };
+            std::mem::replace(&mut self.open, open)
+        });
         let batch = Batch {
             shard,
             first_lsn: next.first_lsn,

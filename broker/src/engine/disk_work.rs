@@ -1,21 +1,26 @@
 //! Work that may block on the disk: appending to the journal and reading bodies.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use verteilt_core::BodyRun;
 
 use super::bodies::{Loaded, Source};
 use crate::journal::{Batch, Journal, JournalError, JournalLog, Place};
+use crate::space::Measured;
 use crate::store::{BlockReader, StoreError};
 
 /// What these workers say to the loop.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Appended(Place),
+    /// Where it is, and how long that took.
+    Appended(Place, Duration),
     Sealed,
     JournalFailed(JournalError),
     Loaded(Vec<(Source, Result<Loaded, LoadError>)>),
+    Measured(std::io::Result<Measured>),
 }
 
 /// Why a body could not be read.
@@ -41,13 +46,26 @@ pub(super) enum JournalTask {
 }
 
 /// Does the journal's tasks. After a failure it does nothing but say so.
-pub(super) fn journal(mut journal: Box<dyn Journal>) -> impl FnMut(JournalTask) -> Option<Outcome> {
+pub(super) fn journal(
+    journal: Arc<Mutex<Box<dyn Journal>>>,
+) -> impl FnMut(JournalTask) -> Option<Outcome> {
     move |task| {
-        let outcome = match task {
-            JournalTask::Append(batch) => journal.append(&batch).map(Outcome::Appended),
-            JournalTask::Seal => journal.seal().map(|()| Outcome::Sealed),
-        };
-        Some(outcome.unwrap_or_else(Outcome::JournalFailed))
+        let mut journal = journal.lock();
+        Some(match task {
+            JournalTask::Append(batch) => append(journal.as_mut(), &batch),
+            JournalTask::Seal => match journal.seal() {
+                Ok(()) => Outcome::Sealed,
+                Err(error) => Outcome::JournalFailed(error),
+            },
+        })
+    }
+}
+
+pub(super) fn append(journal: &mut dyn Journal, batch: &Batch) -> Outcome {
+    let begun = Instant::now();
+    match journal.append(batch) {
+        Ok(place) => Outcome::Appended(place, begun.elapsed()),
+        Err(error) => Outcome::JournalFailed(error),
     }
 }
 

@@ -35,6 +35,7 @@ impl Loop {
         let now_ms = self.clock.now_ms();
         self.tick_requests();
         loop {
+            self.judge_room(now_ms);
             let mut round = Round::default();
             let round_bytes = self.settings.gathered_bytes_max.min(ROUND_BYTES);
             while round.bytes < round_bytes && self.has_room() {
@@ -43,6 +44,7 @@ impl Loop {
                 };
                 self.unpack(inbound, &mut round);
             }
+            self.decided += round.commands.len();
             self.meters.round(round.commands.len());
             self.engine.step(now_ms, round.commands);
             self.note_lsn();

@@ -4,9 +4,11 @@
 //! | file | what stands there |
 //! |---|---|
 //! | `step.rs` | [`Engine`]: the broker without threads, sockets and clocks; simulations drive this |
+//! | `appending.rs` | who appends to the journal |
 //! | `backup.rs` | a backup on its way out |
 //! | `batch.rs` | the journal batch that is being gathered |
 //! | `bodies.rs` | where each body lies: memory, journal or store |
+//! | `busy_poll.rs` | how long the loop looks for news before it sleeps |
 //! | `records.rs` | where each record of a topic lies: the same three |
 //! | `reader.rs` | one subscription of a topic: how far it is, what is on its way |
 //! | `reading.rs` | who is woken by which partition, and records on their way out |
@@ -16,13 +18,16 @@
 //! | `streams.rs` | bodies too large for one frame |
 //! | `run.rs` | the loop that joins the engine to its threads and to connections |
 //! | `intake.rs`, `telling.rs` | its two halves: what comes in, what goes out |
+//! | `room.rs` | how full the disk is, and what is done about it |
 //! | `workers.rs` | the threads that may block, and who may stand in for them |
 //! | `disk_work.rs` | what they do: append to the journal, read bodies |
 //! | `inbox.rs` | what reaches the loop, and the bound on it |
 
+mod appending;
 mod backup;
 mod batch;
 mod bodies;
+mod busy_poll;
 mod disk_work;
 mod failure;
 mod inbox;
@@ -33,6 +38,7 @@ mod reader;
 mod reading;
 mod records;
 mod requests;
+mod room;
 mod run;
 mod settings;
 mod step;
@@ -48,6 +54,7 @@ pub use failure::Failure;
 pub(crate) use inbox::{EngineHandle, Inbound, Request};
 pub(crate) use reader::RecordFrame;
 pub(crate) use records::Records;
+pub(crate) use room::RoomParts;
 pub(crate) use run::{EngineParts, run};
 pub(crate) use settings::Settings;
 pub(crate) use step::Engine;

@@ -261,6 +261,11 @@ impl Records {
         {
             let piece = self.pieces.pop_front().expect("it was there above");
             self.first_piece += 1;
+            // The checkpoint may be quicker than the journal's answer, and that finds no piece then:
+            // who waits for these records is to be woken all the same.
+            let unanswered = piece.memory.as_ref().filter(|_| piece.place.is_none());
+            let runs = unanswered.into_iter().flat_map(|memory| &memory.runs);
+            self.fresh.extend(runs.map(|run| run.partition));
             self.cached_bytes -= piece.memory.map_or(0, |memory| memory.bytes.len());
         }
         let first = self.first_piece;

@@ -13,20 +13,23 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use verteilt_core::{ConnectionId, Lsn, Requests};
 
+use super::appending::{self, Appender};
 use super::backup::BackupState;
+use super::busy_poll::{Awake, BusyPoll};
 use super::disk_work::{self, JournalTask, LoadError, Outcome};
 use super::failure::Failure;
 use super::inbox::{EngineHandle, Inbound};
 use super::parcels::Parcels;
 use super::peer::Peer;
 use super::reading::Audience;
+use super::room::{Room, RoomParts};
 use super::settings::Settings;
 use super::step::Engine;
 use super::workers::{Post, Worker, Workers};
 use crate::clock::Clock;
 use crate::convert;
 use crate::follower::{self, Follower, FollowerReport, FollowerTask};
-use crate::journal::{Journal, JournalLog};
+use crate::journal::{Batch, Journal, JournalLog, Place};
 use crate::meters::Meters;
 use crate::net::Welcome;
 use crate::store::BlockReader;
@@ -37,6 +40,10 @@ const LOADS_MAX: usize = 2;
 const LOAD_SOURCES_MAX: usize = 8;
 /// Messages taken from the inbox in one go.
 const TAKEN_MAX: usize = 512;
+/// More commands than this in a turn, or a larger batch, mean that there is enough to do,
+const QUIET_COMMANDS_MAX: usize = 8;
+/// and so many turns without that, that there is little: then one wake-up more or less counts.
+const QUIET_TURNS: u32 = 16;
 /// How often depths are counted for metrics, and the longest the loop sleeps.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -50,6 +57,8 @@ pub(crate) struct EngineParts {
     pub(crate) workers: Workers,
     pub(crate) settings: Settings,
     pub(crate) welcome: Welcome,
+    /// `None`: there is always room.
+    pub(crate) room: Option<RoomParts>,
     pub(crate) handle: EngineHandle,
     pub(crate) inbox: mpsc::Receiver<Inbound>,
 }
@@ -60,7 +69,7 @@ pub(super) struct Loop {
     pub(super) settings: Settings,
     pub(super) welcome: Welcome,
     pub(super) log: Arc<dyn JournalLog>,
-    pub(super) journal: Worker<JournalTask>,
+    pub(super) journal: Appender,
     pub(super) loader: Worker<Vec<super::Source>>,
     pub(super) follower: Worker<FollowerTask>,
     pub(super) workers: Workers,
@@ -76,10 +85,16 @@ pub(super) struct Loop {
     /// Who said good-bye, and what has to be durable before their last answer.
     pub(super) leaving: Vec<(Lsn, ConnectionId)>,
     pub(super) appending: bool,
+    /// Turns until little counts as having been done for a while.
+    pub(super) busy_turns: u32,
+    /// Commands decided in this turn.
+    pub(super) decided: usize,
+    pub(super) busy_poll: BusyPoll,
     pub(super) loading: usize,
     /// The last batch is not sealed yet; since when it is quiet.
     pub(super) unsealed_since: Option<Instant>,
     pub(super) checkpoint: CheckpointState,
+    pub(super) room: Option<Room>,
     pub(super) backup: BackupState,
     pub(super) stopping: Option<Instant>,
     pub(super) goodbye: Goodbye,
@@ -105,6 +120,8 @@ pub(super) struct CheckpointState {
     /// Events up to here are in the store.
     pub(super) lsn: u64,
     pub(super) appended_bytes: u64,
+    /// What lives in the store.
+    pub(super) stored_bytes: u64,
     /// How far the checkpoint that is running was asked to go, and what had been appended then.
     pub(super) asked: (Lsn, u64),
     /// Who waits until the store holds everything up to which LSN.
@@ -133,6 +150,11 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
     let mut inbox = parts.inbox;
     let stop_follower = parts.follower.stop_flag();
     let (journal, follower, blocks) = (parts.journal, parts.follower, parts.blocks);
+    let stored_bytes = follower.stored_bytes();
+    let room = parts
+        .room
+        .map(|room| Room::start(room, &parts.workers, outcome_sender.clone()));
+    let room = room.transpose().map_err(|_| Failure::ThreadGone("room"))?;
     let answers = (outcome_sender, report_sender);
     let threads = spawn(&parts.workers, journal, follower, blocks, answers)
         .map_err(|_| Failure::ThreadGone("journal"))?;
@@ -144,6 +166,7 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
         welcome,
         (threads, parts.workers),
         (parts.handle, stop_follower),
+        (room, stored_bytes),
     );
     let result = this.turn_until_stopped(&mut inbox, outcomes, reports).await;
     this.close(result.as_ref().err());
@@ -152,9 +175,10 @@ pub(crate) async fn run(parts: EngineParts) -> Result<(), Failure> {
 
 type Threads = (
     Arc<dyn JournalLog>,
-    Worker<JournalTask>,
+    Appender,
     Worker<Vec<super::Source>>,
     Worker<FollowerTask>,
+    Awake,
 );
 
 fn spawn(
@@ -165,30 +189,21 @@ fn spawn(
     (outcomes, reports): (mpsc::Sender<Outcome>, mpsc::Sender<FollowerReport>),
 ) -> std::io::Result<Threads> {
     let log = journal.log();
-    let post = |name, waiting, begin| Post {
-        name,
-        waiting,
-        begin,
-    };
-    let journal = Worker::spawn(
-        workers,
-        post("journal", 2, || {}),
-        outcomes.clone(),
-        disk_work::journal(journal),
-    )?;
+    let awake = Awake::default();
+    let journal = Appender::new(journal, workers, awake.clone(), outcomes.clone())?;
     let loader = Worker::spawn(
         workers,
-        post("loader", 2, || {}),
+        Post::new("loader", 2, || {}),
         outcomes,
         disk_work::load(Arc::clone(&log), blocks),
     )?;
     let follower = Worker::spawn(
         workers,
-        post("follower", 4, follower::step_back),
+        Post::new("follower", 4, follower::step_back),
         reports,
         move |task| follower.work(&task),
     )?;
-    Ok((log, journal, loader, follower))
+    Ok((log, journal, loader, follower, awake))
 }
 
 impl Loop {
@@ -197,12 +212,18 @@ impl Loop {
         clock: Clock,
         settings: Settings,
         welcome: Welcome,
-        ((log, journal, loader, follower), workers): (Threads, Workers),
+        ((log, journal, loader, follower, awake), workers): (Threads, Workers),
         (handle, stop_follower): (EngineHandle, Arc<AtomicBool>),
+        (room, stored_bytes): (Option<Room>, u64),
     ) -> Self {
         let lsn = follower_lsn(&log, &engine);
         let (limits, epoch) = (settings.requests, engine.shard().epoch());
         let log_bytes = log.used_bytes();
+        // Virtual time stands still while anybody is awake.
+        let busy_poll = match workers {
+            Workers::Threads => settings.busy_poll,
+            Workers::Workshop(_) => Duration::ZERO,
+        };
         Self {
             engine,
             clock,
@@ -221,6 +242,9 @@ impl Loop {
             backlog: VecDeque::new(),
             leaving: Vec::new(),
             appending: false,
+            busy_turns: QUIET_TURNS,
+            decided: 0,
+            busy_poll: BusyPoll::new(busy_poll, awake),
             loading: 0,
             unsealed_since: Some(Instant::now()),
             checkpoint: CheckpointState {
@@ -228,9 +252,11 @@ impl Loop {
                 last: Instant::now(),
                 lsn,
                 appended_bytes: log_bytes,
+                stored_bytes,
                 asked: (0, 0),
                 waiting: Vec::new(),
             },
+            room,
             backup: BackupState::None,
             stopping: None,
             goodbye: Goodbye::NotYet,
@@ -271,16 +297,34 @@ impl Loop {
                     self.backlog.extend(taken.drain(..));
                 }
                 () = &mut timer => {}
+                () = tokio::task::yield_now(), if self.busy_poll.is_on() => {
+                    self.busy_poll.nothing(std::time::Instant::now());
+                    continue;
+                }
             }
+            self.busy_poll.news();
             while let Ok(outcome) = outcomes.try_recv() {
                 self.outcome(outcome)?;
             }
+            self.decided = 0;
             self.decide();
+            self.busy_turns = self.busy_turns.saturating_sub(1);
+            if self.decided > QUIET_COMMANDS_MAX || !inbox.is_empty() {
+                self.busy_turns = QUIET_TURNS;
+            }
             self.submit()?;
             self.tell()?;
             // What the next part of a large body needs shows only when it is told.
             self.load()?;
             self.count();
+            if self.busy_turns == 0 {
+                let more = if self.appending {
+                    self.journal.usual()
+                } else {
+                    Duration::ZERO
+                };
+                self.busy_poll.begin(std::time::Instant::now(), more);
+            }
             if self.handle.is_stopped() {
                 self.stopping = Some(Instant::now());
             }
@@ -296,7 +340,8 @@ impl Loop {
             if let Some(batch) = self.engine.take_batch() {
                 self.checkpoint.appended_bytes += batch.payload.len() as u64;
                 self.unsealed_since = None;
-                self.give_journal(JournalTask::Append(batch))?;
+                self.touch_disk();
+                self.append(batch)?;
             } else if self
                 .unsealed_since
                 .is_some_and(|since| since.elapsed() >= self.settings.seal_after)
@@ -306,10 +351,15 @@ impl Loop {
             }
         }
         self.load()?;
+        self.look_at_disk()?;
         if self.wants_checkpoint() {
             self.checkpoint.running = true;
             self.checkpoint.asked = (self.log.durable_lsn(0), self.checkpoint.appended_bytes);
-            if !self.follower.give(FollowerTask::Checkpoint) {
+            let worn_bytes_max = self.room.as_ref().map_or(u64::MAX, Room::worn_bytes_max);
+            if !self
+                .follower
+                .give(FollowerTask::Checkpoint { worn_bytes_max })
+            {
                 return Err(Failure::ThreadGone("follower"));
             }
         }
@@ -331,6 +381,30 @@ impl Loop {
         Ok(())
     }
 
+    /// Has a batch written: at once, or by the journal's thread.
+    fn append(&mut self, batch: Batch) -> Result<(), Failure> {
+        if batch.payload.len() > appending::SMALL_BYTES {
+            self.busy_turns = QUIET_TURNS;
+        } else if self.busy_turns == 0 && !self.busy_poll.pays() {
+            match self.journal.append_here(&batch) {
+                Some(Outcome::Appended(place, _)) => {
+                    self.appended(place);
+                    return Ok(());
+                }
+                Some(outcome) => return self.outcome(outcome),
+                None => {}
+            }
+        }
+        self.give_journal(JournalTask::Append(batch))
+    }
+
+    fn appended(&mut self, place: Place) {
+        self.appending = false;
+        self.unsealed_since = Some(Instant::now());
+        self.engine.durable(place);
+        self.wake_readers();
+    }
+
     fn give_journal(&mut self, task: JournalTask) -> Result<(), Failure> {
         self.appending = true;
         if self.journal.give(task) {
@@ -346,7 +420,9 @@ impl Loop {
             return false;
         }
         let durable = self.log.durable_lsn(0);
-        let due = state.last.elapsed() >= self.settings.checkpoint_interval;
+        let pressed = self.room.as_ref();
+        let due = state.last.elapsed() >= self.settings.checkpoint_interval
+            || pressed.is_some_and(|room| room.wants_checkpoint(state.last));
         !state.waiting.is_empty()
             || self.backup_waits()
             || state.appended_bytes >= self.settings.checkpoint_bytes
@@ -355,14 +431,13 @@ impl Loop {
 
     fn outcome(&mut self, outcome: Outcome) -> Result<(), Failure> {
         match outcome {
-            Outcome::Appended(place) => {
-                self.appending = false;
-                self.unsealed_since = Some(Instant::now());
-                self.engine.durable(place);
-                self.wake_readers();
+            Outcome::Appended(place, took) => {
+                self.journal.took(place.length as usize, took);
+                self.appended(place);
             }
             Outcome::Sealed => self.appending = false,
             Outcome::JournalFailed(error) => return Err(error.into()),
+            Outcome::Measured(measured) => self.disk_measured(measured),
             Outcome::Loaded(all) => {
                 self.loading -= 1;
                 for (source, loaded) in all {
@@ -400,11 +475,16 @@ impl Loop {
             FollowerReport::Written {
                 lsn,
                 covered_bytes,
+                stored_bytes,
                 blocks,
                 records,
             } => {
+                self.checkpoint.stored_bytes = stored_bytes;
+                let before = self.checkpoint.appended_bytes;
                 self.checkpoint.written(lsn, covered_bytes);
+                self.store_grew(before - self.checkpoint.appended_bytes);
                 self.engine.install(lsn, blocks, records);
+                self.wake_readers();
                 self.checkpoint.lsn = lsn;
                 self.touch_streams();
                 if !self.follower.give(FollowerTask::Trim(lsn)) {
@@ -413,6 +493,7 @@ impl Loop {
             }
             FollowerReport::Trimmed { lsn } => {
                 self.checkpoint.running = false;
+                self.touch_disk();
                 self.checkpoint.last = Instant::now();
                 let waiting = std::mem::take(&mut self.checkpoint.waiting);
                 for (connection, correlation, wanted) in waiting {
@@ -446,6 +527,13 @@ impl Loop {
         }
         if let Some(since) = self.unsealed_since.filter(|_| !self.appending) {
             wake = wake.min(since + self.settings.seal_after);
+        }
+        let room = self.room.as_ref();
+        let looks = room.and_then(Room::next_look);
+        wake = looks.map_or(wake, |at| wake.min(at));
+        if !self.checkpoint.running && self.log.durable_lsn(0) > self.checkpoint.lsn {
+            let pressed = room.and_then(|room| room.next_checkpoint(self.checkpoint.last));
+            wake = pressed.map_or(wake, |at| wake.min(at));
         }
         // Once that has passed, what it still waits for wakes the loop.
         if let Some(until) = self.stopping.filter(|until| *until > now) {
@@ -481,6 +569,9 @@ impl Loop {
         self.peers.values().for_each(|peer| peer.outbox.close());
         self.peers.clear();
         self.stop_follower.store(true, Ordering::Relaxed);
+        if let Some(room) = &mut self.room {
+            room.end();
+        }
         self.follower.end();
         self.loader.end();
         self.journal.end();

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) checkpoint_interval: Duration,
     /// After so much quiet the last batch is sealed.
     pub(crate) seal_after: Duration,
+    /// The loop looks for news so long before it sleeps, where that pays.
+    pub(crate) busy_poll: Duration,
     /// What decisions about requests depend on.
     pub(crate) requests: RequestLimits,
 }

@@ -1,6 +1,6 @@
 //! What goes out: effects that have become durable, to whom they concern.
 
-use verteilt_core::{Command, ConnectionId, Effect, Job, JobId, Shard};
+use verteilt_core::{Command, ConnectionId, Effect, Job, JobId, Refusal, Shard};
 
 use super::failure::Failure;
 use super::parcels::Parcel;
@@ -56,6 +56,14 @@ impl Loop {
                 peer.outbox.close();
             }
             Effect::Topic(effect) => self.tell_topic(to, effect),
+            Effect::Refused {
+                correlation,
+                refusal: Refusal::DiskFull,
+            } if let Some(room) = &self.room => {
+                let text = room.explain();
+                peer.outbox
+                    .append(|out| convert::disk_full(out, correlation, &text));
+            }
             other => peer.tell(&other),
         }
         Ok(())

@@ -6,10 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+
+use super::busy_poll::Awake;
+
+/// How long a thread looks for its next task before it sleeps.
+const AWAKE_MAX: Duration = Duration::from_micros(100);
 
 /// One piece of work that may block.
 pub type Chore = Box<dyn FnOnce() + Send>;
@@ -51,13 +57,27 @@ enum Feed<T> {
 }
 
 /// What a worker is called and how its thread begins.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Post {
-    pub(super) name: &'static str,
+    name: &'static str,
     /// At most so many tasks wait; the loop never gives more, so giving one never blocks.
-    pub(super) waiting: usize,
+    waiting: usize,
     /// Called first on its thread.
-    pub(super) begin: fn(),
+    begin: fn(),
+    /// While this is on, it looks for the next task for a while before it sleeps.
+    pub(super) awake: Awake,
+}
+
+impl Post {
+    pub(super) fn new(name: &'static str, waiting: usize, begin: fn()) -> Self {
+        let awake = Awake::default();
+        Self {
+            name,
+            waiting,
+            begin,
+            awake,
+        }
+    }
 }
 
 impl<T: Send + 'static> Worker<T> {
@@ -71,7 +91,7 @@ impl<T: Send + 'static> Worker<T> {
         match workers {
             Workers::Threads => Self::thread(post, answers, work),
             Workers::Workshop(workshop) => {
-                Ok(Self::task(Arc::clone(workshop), post, answers, work))
+                Ok(Self::task(Arc::clone(workshop), &post, answers, work))
             }
         }
     }
@@ -86,7 +106,7 @@ impl<T: Send + 'static> Worker<T> {
             .name(format!("verteilt-{}", post.name))
             .spawn(move || {
                 (post.begin)();
-                while let Ok(task) = tasks.recv() {
+                while let Some(task) = next(&tasks, &post.awake) {
                     let Some(answer) = work(task) else { return };
                     if answers.blocking_send(answer).is_err() {
                         return;
@@ -102,10 +122,11 @@ impl<T: Send + 'static> Worker<T> {
 
     fn task<A: Send + 'static>(
         workshop: Arc<dyn Workshop>,
-        post: Post,
+        post: &Post,
         answers: mpsc::Sender<A>,
         work: impl FnMut(T) -> Option<A> + Send + 'static,
     ) -> Self {
+        let name = post.name;
         let (feed, mut tasks) = mpsc::channel(post.waiting);
         let work = Arc::new(Mutex::new(work));
         let task = tokio::spawn(async move {
@@ -114,7 +135,7 @@ impl<T: Send + 'static> Worker<T> {
                 let work = Arc::clone(&work);
                 // Nobody listens any more if the worker was dropped meanwhile.
                 let chore = Box::new(move || drop(done.send((*work.lock())(task))));
-                workshop.work(post.name, chore).await;
+                workshop.work(name, chore).await;
                 let Ok(Some(answer)) = answer.await else {
                     return;
                 };
@@ -138,6 +159,18 @@ impl<T: Send + 'static> Worker<T> {
             Feed::Ended => false,
         }
     }
+}
+
+/// The next task; none when there will be no more.
+fn next<T>(tasks: &Receiver<T>, awake: &Awake) -> Option<T> {
+    let begun = Instant::now();
+    while awake.is_on() && begun.elapsed() < AWAKE_MAX {
+        if let Ok(task) = tasks.try_recv() {
+            return Some(task);
+        }
+        std::thread::yield_now();
+    }
+    tasks.recv().ok()
 }
 
 impl<T> Worker<T> {

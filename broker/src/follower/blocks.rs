@@ -44,22 +44,24 @@ pub(super) fn settle_losses(blocks: &mut [BlockMeta], gone: &[JobId], fresh_from
     }
 }
 
-/// Writes what is new and what is worn; returns all blocks that the checkpoint has, in order.
+/// Writes what is new and what is worn, of which it copies about `worn_bytes_max` at most; returns all blocks that the checkpoint has, in order.
 pub(super) fn write(
     writer: &mut CheckpointWriter<'_>,
-    reader: &BlockReader,
+    (reader, log): (&BlockReader, &dyn JournalLog),
     blocks: &[BlockMeta],
     births: &Births,
-    log: &dyn JournalLog,
+    worn_bytes_max: u64,
     mut is_alive: impl FnMut(JobId) -> Result<bool, Failure>,
     is_stopped: impl Fn() -> bool,
 ) -> Result<Vec<BlockMeta>, Failure> {
     let mut open = OpenBlock::default();
     let mut written = Vec::with_capacity(blocks.len());
+    let mut copied_bytes = 0;
     for (at, block) in blocks.iter().enumerate() {
         if block.live == 0 {
             writer.drop_block(block.number)?;
-        } else if is_worth_rewriting(blocks, at, births) {
+        } else if copied_bytes < worn_bytes_max && is_worth_rewriting(blocks, at, births) {
+            copied_bytes += live_bytes(block);
             for body in reader.read_block(block.number, block.parts)? {
                 if is_alive(JobId(body.id))? {
                     open.add(writer, body, &mut written)?;
@@ -113,15 +115,16 @@ pub(super) fn write(
 
 fn is_worth_rewriting(blocks: &[BlockMeta], at: usize, births: &Births) -> bool {
     let block = &blocks[at];
-    let is_small = |block: &BlockMeta| {
-        u64::from(block.bytes) * u64::from(block.live) / u64::from(block.entries.max(1))
-            < SMALL_BLOCK_BYTES
-    };
+    let is_small = |block: &BlockMeta| live_bytes(block) < SMALL_BLOCK_BYTES;
     let before = at
         .checked_sub(1)
         .is_some_and(|before| is_small(&blocks[before]));
     let after = blocks.get(at + 1).map_or(!births.0.is_empty(), is_small);
     block.live * WORN_FRACTION < block.entries || (is_small(block) && (before || after))
+}
+
+fn live_bytes(block: &BlockMeta) -> u64 {
+    u64::from(block.bytes) * u64::from(block.live) / u64::from(block.entries.max(1))
 }
 
 #[derive(Default)]

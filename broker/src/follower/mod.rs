@@ -37,7 +37,10 @@ use crate::store::{
 #[derive(Debug)]
 pub(crate) enum FollowerTask {
     /// Bring the store up to what is durable now.
-    Checkpoint,
+    Checkpoint {
+        /// What is copied from worn blocks into new ones on the way, about; the rest follows later.
+        worn_bytes_max: u64,
+    },
     /// Nobody looks into the journal up to here any more.
     Trim(Lsn),
     /// Hand out the newest checkpoint, to be kept as it is while it is read.
@@ -53,6 +56,8 @@ pub(crate) enum FollowerReport {
         lsn: Lsn,
         /// Bytes of journal that it covered.
         covered_bytes: u64,
+        /// Bytes that live in the store.
+        stored_bytes: u64,
         /// All blocks, in the order of ids.
         blocks: Arc<[BlockMeta]>,
         /// All record blocks, in the order of their places.
@@ -84,6 +89,8 @@ pub(crate) struct Follower {
     records: Vec<RecordBlockMeta>,
     /// Journal that one checkpoint covers at most; the rest follows with the next.
     window_bytes: u64,
+    /// What one checkpoint copies from worn blocks, about: both lie in the store until it is done.
+    worn_bytes_max: u64,
     /// Journal that the last checkpoint covered.
     covered_bytes: u64,
     stop: Arc<AtomicBool>,
@@ -91,6 +98,8 @@ pub(crate) struct Follower {
 
 /// Jobs that one checkpoint holds in memory, at about 100 bytes each, before it ends early.
 const WINDOW_JOBS_MAX: usize = 100_000;
+/// About what the record of a job takes in its page.
+const JOB_RECORD_BYTES: u64 = 64;
 /// Journal that one checkpoint covers before it ends early: what it copies passes through memory.
 const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -119,6 +128,7 @@ impl Follower {
             blocks,
             records,
             window_bytes: window_bytes.min(WINDOW_BYTES_MAX),
+            worn_bytes_max: u64::MAX,
             covered_bytes: 0,
             stop,
         }
@@ -132,7 +142,10 @@ impl Follower {
     /// Does one task. `None` when it was told to stop meanwhile.
     pub(crate) fn work(&mut self, task: &FollowerTask) -> Option<FollowerReport> {
         let report = match task {
-            FollowerTask::Checkpoint => self.checkpoint().map(|()| self.written()),
+            FollowerTask::Checkpoint { worn_bytes_max } => {
+                self.worn_bytes_max = *worn_bytes_max;
+                self.checkpoint().map(|()| self.written())
+            }
             FollowerTask::Trim(lsn) => {
                 let trimmed = self.log.trim(self.shard, *lsn).map_err(Failure::from);
                 trimmed.map(|()| FollowerReport::Trimmed { lsn: *lsn })
@@ -150,9 +163,18 @@ impl Follower {
         FollowerReport::Written {
             lsn: self.lsn,
             covered_bytes: self.covered_bytes,
+            stored_bytes: self.stored_bytes(),
             blocks: self.blocks.clone().into(),
             records: self.records.clone().into(),
         }
+    }
+
+    /// What the checkpoint takes, without what the engine below adds to it.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        let bodies = self.blocks.iter().map(|block| u64::from(block.bytes));
+        let records = self.records.iter().map(|block| u64::from(block.bytes));
+        let pages = self.pages.iter().map(|page| u64::from(page.records));
+        bodies.sum::<u64>() + records.sum::<u64>() + pages.sum::<u64>() * JOB_RECORD_BYTES
     }
 
     /// Brings the store up to what is durable when it begins, or as far as one window reaches.
@@ -179,10 +201,10 @@ impl Follower {
         let stop = &self.stop;
         self.blocks = blocks::write(
             &mut writer,
-            &self.reader,
+            (&self.reader, self.log.as_ref()),
             &blocks,
             &births,
-            self.log.as_ref(),
+            self.worn_bytes_max,
             |id| window.is_alive(id, &parts),
             || stop.load(Ordering::Relaxed),
         )?;

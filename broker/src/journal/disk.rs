@@ -47,15 +47,6 @@ impl Disk {
         self.open_with(&options, path, "open")
     }
 
-    /// Opens an existing file for writes that pass by the page cache; `None` where that is not to
-    /// be had. Such writes need memory, offsets and lengths of whole pages.
-    pub(super) fn open_direct(&self, path: &Path) -> Option<DiskFile> {
-        let direct = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
-        let mut options = OpenOptions::new();
-        options.write(true).custom_flags(direct);
-        self.open_with(&options, path, "open").ok()
-    }
-
     fn open_with(
         &self,
         options: &OpenOptions,
@@ -148,6 +139,15 @@ pub(super) struct DiskFile {
 impl DiskFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same file for writes that pass by the page cache; `None` where that is not to be had. Such
+    /// writes need memory that begins at a page, and offsets and lengths of whole sectors.
+    pub(super) fn direct(&self) -> Option<Self> {
+        let direct = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
+        let mut options = OpenOptions::new();
+        options.write(true).custom_flags(direct);
+        self.disk.open_with(&options, &self.path, "open").ok()
     }
 
     /// Follows a rename.

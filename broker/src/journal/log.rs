@@ -245,6 +245,11 @@ impl JournalLog for FileLog {
             .map(|segment| u64::from(segment.bytes - DATA_OFFSET));
         u64::from(left) + ready.sum::<u64>()
     }
+
+    fn keep_spares(&self, keep: bool) {
+        self.shared.state.lock().lets_spares_go = !keep;
+        self.shared.work.notify_all();
+    }
 }
 
 /// Takes the oldest segments out as long as nothing in them is needed. The newest one that holds

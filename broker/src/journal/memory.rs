@@ -107,6 +107,10 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
+    fn has_room(&self, _payload_bytes: usize) -> bool {
+        true
+    }
+
     fn append(&mut self, batch: &Batch) -> Result<Place, JournalError> {
         self.try_append(batch)
             .map_err(|error| self.log.latch.set(error))
@@ -217,8 +221,11 @@ impl JournalLog for MemoryLog {
     }
 
     fn ready_bytes(&self) -> u64 {
-        u64::MAX
+        self.disk.content.lock().ready_bytes
     }
+
+    /// There are none.
+    fn keep_spares(&self, _keep: bool) {}
 }
 
 /// The bytes at a place within one payload.

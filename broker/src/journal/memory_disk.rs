@@ -41,6 +41,7 @@ impl MemoryDisk {
         let content = Content {
             segment_bytes,
             next_number: 1,
+            ready_bytes: u64::MAX,
             ..Content::default()
         };
         Self {
@@ -80,6 +81,11 @@ impl MemoryDisk {
             }
             Crash::Tear { .. } => content.torn_bytes = bytes.into(),
         }
+    }
+
+    /// What [`super::JournalLog::ready_bytes`] tells from now on; without an end at first.
+    pub fn tell_ready_bytes(&self, bytes: u64) {
+        self.content.lock().ready_bytes = bytes;
     }
 
     /// True while a written batch is not synced: after a sync failed, and before the next open.
@@ -122,6 +128,7 @@ pub(super) struct Content {
     pub(super) is_sealed: bool,
     /// Grows with every open and every crash: an older journal sees that it is over.
     pub(super) openings: u64,
+    pub(super) ready_bytes: u64,
     unsynced: Option<Stored>,
     torn_bytes: u64,
     next_number: u64,

@@ -16,8 +16,10 @@
 //! | `preparer.rs`, `ready.rs` | the thread that makes and recycles segments ahead of need |
 //! | `folder.rs`, `names.rs` | what the files of a folder are, and tidying up after a crash |
 //! | `header.rs`, `segment.rs`, `identity.rs`, `watermark.rs`, `layout.rs` | the formats |
+//! | `aligned.rs` | memory for writes past the page cache |
 //! | `disk.rs` | every system call that touches the disk, in one place |
 
+mod aligned;
 mod disk;
 mod error;
 mod file;
@@ -122,7 +124,7 @@ pub struct Recovered {
     pub scanned_bytes: u64,
 }
 
-/// The append half: one owner, on a thread of its own. Blocking.
+/// The append half: one owner at a time. Blocking.
 pub trait Journal: Send {
     /// Appends a batch. The first one of a shard may start at any number from 1; every other one
     /// must follow the last without a gap.
@@ -141,6 +143,10 @@ pub trait Journal: Send {
     /// # Errors
     /// As for [`Journal::append`].
     fn seal(&mut self) -> Result<(), JournalError>;
+
+    /// Whether a payload of so many bytes fits behind the last batch, so that appending it waits for
+    /// nothing but its own write.
+    fn has_room(&self, payload_bytes: usize) -> bool;
 
     /// The half that can be shared. It stays readable after the journal is dropped.
     fn log(&self) -> Arc<dyn JournalLog>;
@@ -186,4 +192,8 @@ pub trait JournalLog: Send + Sync + std::fmt::Debug {
     /// this shrinks towards 0; hold pushes before it does, for appends then wait and in the end
     /// fail.
     fn ready_bytes(&self) -> u64;
+
+    /// Whether trimmed files are kept for their next use, as they are at first. While they are not,
+    /// those that are there already are deleted, too: their room is somebody else's.
+    fn keep_spares(&self, keep: bool);
 }

@@ -2,7 +2,7 @@
 //! ones away, and moves the watermark. It keeps all of that off the path of an append.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,8 +33,15 @@ pub(super) struct Preparer {
 /// The next thing to do.
 enum Task {
     Retire(Arc<Segment>),
-    Recycle { spare: PathBuf, number: u64 },
-    Create { number: u64 },
+    Recycle {
+        spare: PathBuf,
+        number: u64,
+    },
+    Create {
+        number: u64,
+    },
+    /// Deletes a spare.
+    LetGo(PathBuf),
     MoveWatermark(Position),
     End(Position),
 }
@@ -103,7 +110,11 @@ impl Preparer {
             return Some(Task::MoveWatermark(state.position));
         }
         let is_paused = self.try_again_at.is_some_and(|at| now < at);
-        if state.ready.len() >= self.options.spare_segments || is_paused {
+        if state.ready.len() >= self.options.spare_segments {
+            let spare = state.lets_spares_go.then(|| state.spares.pop());
+            return spare.flatten().map(Task::LetGo);
+        }
+        if is_paused {
             return None;
         }
         let number = state.next_number;
@@ -121,6 +132,7 @@ impl Preparer {
                 self.hand_over(segment);
                 Ok(())
             }
+            Task::LetGo(spare) => self.remove(&spare),
             Task::Create { number } => match self.maker.create(number) {
                 Ok(segment) => {
                     self.try_again_at = None;
@@ -149,7 +161,13 @@ impl Preparer {
     /// crash never leaves a hole among the numbers.
     fn retire(&self, segment: &Arc<Segment>) -> Result<(), JournalError> {
         let disk = &self.maker.disk;
-        let has_room = self.shared.state.lock().spares.len() < self.options.recycled_segments_max;
+        let has_room = {
+            let state = self.shared.state.lock();
+            // What is needed next is made of it rather than anew.
+            let is_needed = state.ready.len() < self.options.spare_segments;
+            let is_kept = state.spares.len() < self.options.recycled_segments_max;
+            is_kept && (is_needed || !state.lets_spares_go)
+        };
         let path = segment.file.path().to_owned();
         // Nobody can find the segment any more, so a count of one stays one.
         let is_pinned = Arc::strong_count(segment) > 1;
@@ -160,9 +178,13 @@ impl Preparer {
             self.shared.state.lock().spares.push(spare);
         } else {
             // A reader keeps the open file; the space is free once it is done.
-            disk.remove(&path)?;
-            disk.sync_folder(&self.maker.folder)?;
+            self.remove(&path)?;
         }
         Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), JournalError> {
+        self.maker.disk.remove(path)?;
+        self.maker.disk.sync_folder(&self.maker.folder)
     }
 }

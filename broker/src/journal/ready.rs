@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) retired: VecDeque<Arc<Segment>>,
     /// Files that wait for their next use.
     pub(super) spares: Vec<PathBuf>,
+    /// The disk has little room: no spare is kept beyond what is needed next.
+    pub(super) lets_spares_go: bool,
     pub(super) shards: Vec<ShardEnds>,
     pub(super) cursors: Vec<Cursor>,
     /// The durable end.

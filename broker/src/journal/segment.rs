@@ -11,6 +11,7 @@ use std::path::Path;
 
 use super::{
     JournalError,
+    aligned::Aligned,
     disk::{Disk, DiskFile, is_unsupported},
     header::{Identity, read_u16, read_u32, read_u64},
     layout::{DATA_OFFSET, PAGE_BYTES},
@@ -44,34 +45,6 @@ pub(super) struct SegmentMaker {
     pub(super) segment_bytes: u32,
 }
 
-/// Zeros that begin at a page, as direct writes need it.
-struct Zeros {
-    memory: Vec<u8>,
-    start: usize,
-    length: usize,
-}
-
-impl Zeros {
-    fn new(length: usize) -> Self {
-        let page = PAGE_BYTES as usize;
-        let memory = vec![0; length + page];
-        let start = memory.as_ptr().align_offset(page).min(page);
-        Self {
-            memory,
-            start,
-            length,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.length
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.memory[self.start..self.start + self.length]
-    }
-}
-
 impl SegmentMaker {
     /// Makes a new file full of zeros, so that no append ever has to allocate.
     pub(super) fn create(&self, number: u64) -> Result<Segment, JournalError> {
@@ -95,8 +68,8 @@ impl SegmentMaker {
         let file = self.disk.create(path)?;
         // Past the page cache where the file system allows it: the zeros are not read again, and
         // the memory that they would take is needed for what is (docs/benchmarks/).
-        let mut direct = self.disk.open_direct(path);
-        let zeros = Zeros::new(ZERO_CHUNK_BYTES.min(self.segment_bytes as usize));
+        let mut direct = file.direct();
+        let zeros = Aligned::zeros(ZERO_CHUNK_BYTES.min(self.segment_bytes as usize));
         let mut offset = 0;
         while offset < self.segment_bytes {
             let length = zeros.len().min((self.segment_bytes - offset) as usize);

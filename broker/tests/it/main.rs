@@ -10,7 +10,7 @@
 //! | `topics.rs`, `topic_peer.rs` | topics, and what a peer says about them |
 //! | `administration.rs` | stats, peek, pause, purge, checkpoint |
 //! | `restarts.rs`, `checkpoints.rs`, `backlog.rs` | what survives, against a model |
-//! | `slow.rs`, `fairness.rs`, `journal_full.rs` | who waits for whom |
+//! | `slow.rs`, `fairness.rs`, `journal_full.rs`, `full_disk.rs` | who waits for whom |
 //! | `folders.rs`, `stopping.rs`, `failures.rs` | refusing to start, and ending |
 //! | `fixtures.rs`, `formats.rs` | folders of earlier builds, and of later ones |
 //! | `furnish.rs`, `inventory.rs`, `killed.rs` | a folder with one of everything; what is in a folder; one as a kill leaves it |
@@ -30,6 +30,7 @@ mod fairness;
 mod fixtures;
 mod folders;
 mod formats;
+mod full_disk;
 mod furnish;
 mod handshake;
 mod heartbeats;

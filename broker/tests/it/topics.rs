@@ -396,6 +396,48 @@ fn retention_frees_the_store_and_readers_are_told() {
     assert_eq!((message.skipped, records[0].offset), (first - 7, first));
 }
 
+/// A scaled-down `make bench-retention`.
+#[test]
+fn a_topic_of_bounded_bytes_keeps_the_data_folder_small() {
+    const KEPT: u64 = 16 * 1024 * 1024;
+    // Segments that are in use or kept for the next, and what the store has to write at one time.
+    const FIXED: u64 = 64 * 1024 * 1024;
+    let house = House::with(|config| {
+        config.checkpoint_bytes = 4 * 1024 * 1024;
+        config.journal_bytes_max = 16 * 1024 * 1024;
+    });
+    let mut peer = house.peer();
+    peer.create_with(&wire::TopicCreate {
+        topic: "log".to_owned(),
+        partitions: 2,
+        retention_bytes: KEPT / 2,
+        ..wire::TopicCreate::default()
+    });
+    let value = body(3, 256 * 1024);
+    let mut most = 0;
+    for at in 0..20 * KEPT / value.len() as u64 {
+        peer.publish("log", at as u32 % 2, &[&value]);
+        if at % 64 == 0 {
+            most = most.max(bytes_of(house.data()));
+        }
+    }
+    assert!(most <= 4 * KEPT + FIXED, "{most} bytes of folder");
+    assert!(peer.topic_stats("log").bytes <= KEPT);
+}
+
+/// Of all files.
+fn bytes_of(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(data) if data.is_dir() => bytes_of(&entry.path()),
+            Ok(data) => data.len(),
+            // Removed meanwhile.
+            Err(_) => 0,
+        })
+        .sum()
+}
+
 #[test]
 fn a_topic_that_is_deleted_is_gone_with_its_readers_and_its_records() {
     let mut house = House::start();

@@ -38,7 +38,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Measure a broker: throughput, and latency as percentiles
 ///
 /// Without --url it starts a broker of its own on a new folder in DIR and removes both at the end.
-/// With it, the queue must be empty and without workers; what the load leaves there is removed.
+/// With it, the queue must be empty and without workers, and the topic of publish and consume must not
+/// be there; what the load leaves there is removed. For publish and consume, jobs are records.
 ///
 /// Closed loop by default: a request leaves when an earlier one is answered. With --rate requests
 /// leave at fixed times whatever the broker does, and their latency counts from those times.
@@ -56,9 +57,12 @@ pub(crate) struct Bench {
     /// Where its own broker has its data: a folder on the disk to be measured
     #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "url")]
     data: PathBuf,
-    /// A queue that nobody else uses; of requests the service
+    /// A queue that nobody else uses, the name of a topic that is not there, or of requests the service
     #[arg(long, value_name = "NAME", default_value = "bench")]
     queue: String,
+    /// Partitions of the topic
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=limits::PARTITIONS_MAX as i64))]
+    partitions: u32,
     /// Connections; a cycle has as many again for its consumers, requests for their workers; of HTTP
     /// those to the gateway
     #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_000))]
@@ -99,7 +103,7 @@ impl Bench {
             .map_err(|error| Failure::usage(format!("{error:#}")))?;
         let signals = StopSignals::listen()?;
         let target = tokio::select! {
-            target = Target::find(self.url.clone(), &self.data, &self.queue) => target?,
+            target = Target::find(self.url.clone(), &self.data, self.load, &self.queue) => target?,
             () = signals.gently.cancelled() => return Ok(signals.exit()),
         };
         plan.url = target.url().to_owned();
@@ -109,11 +113,17 @@ impl Bench {
             outcome = self.put_on(plan, &signals) => outcome?,
             () = signals.at_once.cancelled() => return Ok(signals.exit()),
         };
+        let used = target.used();
         if !self.keep {
-            target.tidy_up(&self.queue).await?;
+            target.tidy_up(self.load, &self.queue).await?;
         }
         let interrupted = outcome.interrupted;
-        Figures { outcome, target }.print(self.json)?;
+        Figures {
+            outcome,
+            target,
+            used,
+        }
+        .print(self.json)?;
         if interrupted {
             return Ok(signals.exit());
         }
@@ -137,11 +147,12 @@ impl Bench {
         let says_nothing = self.jobs.is_none() && self.seconds.is_none();
         let seconds = self.seconds.or(says_nothing.then_some(SECONDS));
         // What is reserved is pushed before, so there is always a number of it.
-        let needs_jobs = says_nothing || self.load == Kind::Reserve;
+        let needs_jobs = says_nothing || matches!(self.load, Kind::Reserve | Kind::Consume);
         Plan {
             url: String::new(),
             gateway: None,
             queue: self.queue.clone(),
+            partitions: self.partitions,
             connections: self.connections.into(),
             in_flight: if self.load == Kind::Http {
                 1

@@ -79,6 +79,7 @@ async fn serve(config: &Config, signals: &StopSignals) -> Result<Exit, Failure> 
     let recovering = Health {
         ready: false,
         reason: Some("recovering the data folder".into()),
+        disk: None,
     };
     let (health, shown) = watch::channel(recovering);
     // Before the broker: a long recovery should be seen, and its metrics recorded.
@@ -106,6 +107,7 @@ async fn serve(config: &Config, signals: &StopSignals) -> Result<Exit, Failure> 
     health.send_replace(Health {
         ready: false,
         reason: Some("stopping".into()),
+        disk: None,
     });
     match failed {
         Some(failure) => Err(broker_process::broken(&failure)),

@@ -7,11 +7,14 @@ mod folder;
 mod load;
 mod plan;
 mod produce;
+mod publish;
 mod random;
+mod readers;
 mod report;
 mod run;
 mod session;
 mod tally;
+mod topics;
 mod witness;
 mod work;
 
@@ -33,7 +36,9 @@ use run::Run;
 /// random moment after the acknowledgements of the round, with work on its way; and starts it
 /// again, which in some rounds is killed, too. Every ten rounds or so everything is let come to its
 /// end, and the history of everything that was asked for and answered is checked against the
-/// promises of docs/semantics.md. Exit code 1 if one was broken; DIR/history.jsonl tells all of it.
+/// promises of docs/semantics.md. Topics are published to and read beside the jobs, with consumer groups
+/// whose members come and go. Exit code 1 if a promise was broken; DIR/history.jsonl and
+/// DIR/topics.jsonl tell all of it.
 ///
 /// A round takes a second or two. DIR stays below 1 GB, memory, too.
 ///

@@ -26,10 +26,12 @@ pub(crate) const FILE: &str = "verteilt.toml";
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     pub(crate) data: PathBuf,
+    pub(crate) disk_reserve: Size,
     pub(crate) listen: SocketAddr,
     pub(crate) metrics: Listener,
     pub(crate) allow_unauthenticated: bool,
     pub(crate) grace: Span,
+    pub(crate) busy_poll_us: u64,
     pub(crate) logging: Logging,
     pub(crate) connections: Connections,
     pub(crate) journal: Journal,

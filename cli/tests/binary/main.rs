@@ -8,6 +8,7 @@ mod braces;
 mod configuration;
 mod drain;
 mod faults;
+mod full_disk;
 mod gateway;
 mod gateways;
 mod leases;

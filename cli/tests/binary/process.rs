@@ -173,7 +173,12 @@ impl Broker {
 
     /// On a data folder that is there, on a free port.
     pub(crate) fn on(data: &Path) -> Self {
-        Self::in_folder(data.to_owned(), tempfile::tempdir().unwrap(), &[])
+        Self::start_at(data, &[])
+    }
+
+    /// As [`Self::on`], set up so.
+    pub(crate) fn start_at(data: &Path, settings: Settings) -> Self {
+        Self::in_folder(data.to_owned(), tempfile::tempdir().unwrap(), settings)
     }
 
     fn in_folder(data: PathBuf, folder: TempDir, settings: Settings) -> Self {

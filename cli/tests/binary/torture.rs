@@ -30,6 +30,15 @@ fn twenty_kills_break_no_promise() {
     assert!(least("acks_answered") >= ACKNOWLEDGED, "{report}");
     assert!(least("pushes_unanswered") > 0, "{report}");
     assert!(least("leases_held") > 0, "{report}");
+    assert!(
+        report["records_published"].as_u64() >= Some(5_000),
+        "{report}"
+    );
+    assert!(
+        report["records_read"].as_u64() >= report["records_published"].as_u64(),
+        "{report}"
+    );
+    assert!(report["commits"].as_u64() > Some(0), "{report}");
     assert_eq!(report["history"], Value::Null, "{report}");
     assert!(!data.join("history.jsonl").exists(), "nothing went wrong");
 }

@@ -41,6 +41,8 @@ struct Outgoing {
     refusals: u32,
     /// Why a part of its upload was refused.
     part_refused: Option<ClientError>,
+    /// Why it waits to be sent again, if the broker is known not to have taken it.
+    not_taken: Option<ClientError>,
 }
 
 impl Outgoing {
@@ -189,6 +191,7 @@ impl PushLedger {
             completion: batch.completion,
             refusals: 0,
             part_refused: None,
+            not_taken: None,
         }
     }
 
@@ -221,7 +224,7 @@ impl PushLedger {
         }
     }
 
-    fn write_push(&mut self, outbox: &mut Outbox, correlation: &mut u64, frame: Outgoing) {
+    fn write_push(&mut self, outbox: &mut Outbox, correlation: &mut u64, mut frame: Outgoing) {
         *correlation += 1;
         let (number, payload) = (*correlation, &frame.payload);
         match frame.publish() {
@@ -231,6 +234,7 @@ impl PushLedger {
             }
         }
         self.credit_bytes -= frame.payload.len() as i64;
+        frame.not_taken = None;
         self.sent.push_back((*correlation, Some(frame)));
     }
 
@@ -403,6 +407,12 @@ impl PushLedger {
         let delay = self.wait(frame.refusals).max(advice);
         tracing::debug!(%error, ?delay, "a push is tried again");
         frame.refusals += 1;
+        // What is refused for want of room was looked up among what was taken before.
+        let is_certain = matches!(
+            error.code(),
+            Some(ErrorCode::DiskFull | ErrorCode::MemoryFull)
+        );
+        frame.not_taken = is_certain.then_some(error);
         // What is full for one is full for all, and their order stays.
         let until = now + delay;
         self.hold_until = Some(self.hold_until.map_or(until, |known| known.max(until)));
@@ -473,14 +483,11 @@ impl PushLedger {
             expired.push(uploading.frame);
         }
         for frame in expired {
-            let limit = frame.limit;
-            self.finish(
-                frame,
-                Err(ClientError::Deadline {
-                    what: "the push",
-                    limit,
-                }),
-            );
+            let (limit, what) = (frame.limit, "the push");
+            let error = ClientError::Deadline { what, limit };
+            // Refused for all that time: then that is the answer.
+            let error = frame.not_taken.clone().unwrap_or(error);
+            self.finish(frame, Err(error));
         }
         self.deadline = self.first_deadline();
         self.deadline

@@ -20,6 +20,7 @@ pub(crate) enum Change {
     GraceOver,
     ProducersSwept,
     Drain,
+    DiskFull(bool),
 }
 
 impl Change {
@@ -69,6 +70,7 @@ impl Change {
                 producers.retain(|_, producer| !producer.is_idle(now_ms, idle_ms));
             }
             Self::Drain => shard.draining = true,
+            Self::DiskFull(is_full) => shard.disk_full = is_full,
         }
     }
 }

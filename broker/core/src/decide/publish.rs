@@ -23,6 +23,9 @@ pub(super) fn publish(
     if shard.draining {
         return Err(Refusal::ShuttingDown);
     }
+    if shard.disk_full {
+        return Err(Refusal::DiskFull);
+    }
     if !publish.lengths.divide(publish.payload.len()) {
         return Err(Refusal::BadArgument);
     }

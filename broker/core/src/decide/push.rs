@@ -42,6 +42,9 @@ pub(super) fn push(
     let (parts, parts_bytes) = upload(shard, caller, &push)?;
     // Parts are on disk already, so the job they belong to is, too; the answer says so.
     let volatile = options.volatile && push.upload == 0;
+    if shard.disk_full && !volatile {
+        return Err(Refusal::DiskFull);
+    }
     let count = push.lengths.count() as u64;
     let bytes = push.payload.len() as u64 + count * MEMORY_JOB_BYTES;
     if volatile && shard.jobs.volatile_bytes + bytes > shard.limits.memory_bytes_max {
@@ -84,6 +87,9 @@ pub(super) fn part(
 ) -> Result<(), Refusal> {
     if shard.draining {
         return Err(Refusal::ShuttingDown);
+    }
+    if shard.disk_full {
+        return Err(Refusal::DiskFull);
     }
     if upload == 0 || payload.is_empty() {
         return Err(Refusal::BadArgument);

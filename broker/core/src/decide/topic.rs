@@ -74,6 +74,9 @@ fn create(
     if shard.draining {
         return Err(Refusal::ShuttingDown);
     }
+    if shard.disk_full {
+        return Err(Refusal::DiskFull);
+    }
     let total = topics.partitions_len() + partitions as usize;
     let is_full = topics.topics.len() >= limits.topics_max as usize
         || total > limits.partitions_total_max as usize;

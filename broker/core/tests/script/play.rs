@@ -170,6 +170,10 @@ impl Player {
             }
             "peek" => ("p".to_owned(), peek(words)),
             "drain" => ("p".to_owned(), Command::Drain),
+            "disk" => {
+                let is_full = words.at::<String>(1) == "full";
+                ("p".to_owned(), Command::DiskFull(is_full))
+            }
             "topic" | "retain" | "delete" | "publish" | "topics" | "groups" => {
                 let who = words.name("by").unwrap_or("p".to_owned());
                 (who, Command::Topic(topics::of_publisher(name, words)))

@@ -1,5 +1,6 @@
 //! The engine with a journal and a store in memory.
 
+mod full;
 mod paused;
 mod recovered;
 mod running;

@@ -8,8 +8,10 @@ use verteilt_core::{Command, JobOptions, Lengths, Push};
 use verteilt_protocol::{Frame, FrameType, decode, wire};
 
 use super::*;
+use crate::bare::look;
 use crate::engine::{EngineHandle, EngineParts, Failure, Inbound, Request, Workers, run};
 use crate::net::{Outbox, Welcome};
+use crate::space::{Ruler, Space};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -27,7 +29,23 @@ impl Running {
     }
 
     pub(super) async fn start_with(memory: &Memory, workers: Workers) -> Self {
+        Self::start_on(memory, workers, None).await
+    }
+
+    pub(super) async fn start_on(
+        memory: &Memory,
+        workers: Workers,
+        space: Option<Arc<dyn Space>>,
+    ) -> Self {
         let opened = memory.open();
+        let room = space.map(|space| {
+            let ruler = Ruler {
+                space,
+                store: Arc::clone(&memory.store) as Arc<dyn Store>,
+                log: opened.journal.log(),
+            };
+            look(&memory.config, ruler).unwrap()
+        });
         let (handle, inbox) = EngineHandle::new();
         let welcome = Welcome {
             broker_id: [1; 16],
@@ -42,6 +60,7 @@ impl Running {
             clock: opened.clock,
             workers,
             settings: memory.config.settings(),
+            room,
             welcome,
             handle: handle.clone(),
             inbox,

@@ -1,11 +1,12 @@
 //! What came out.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use verteilt_benches::load::{Latency, Outcome};
 
-use super::target::Target;
+use super::target::{Target, Used};
 use crate::failure::Failure;
 use crate::output;
 
@@ -13,6 +14,7 @@ use crate::output;
 pub(super) struct Figures {
     pub(super) outcome: Outcome,
     pub(super) target: Target,
+    pub(super) used: Option<Used>,
 }
 
 #[derive(Serialize)]
@@ -23,6 +25,12 @@ struct Json<'a> {
     filesystem: Option<&'a str>,
     /// What one 4 KiB write with its `fdatasync` takes there, the median.
     sync_us: Option<f64>,
+    /// Time of processors that its own broker and the load used for a job, backlog and all.
+    broker_cpu_us: Option<f64>,
+    load_cpu_us: Option<f64>,
+    /// What its own broker wrote to the disk, and what its folder has in the end.
+    written_bytes: Option<u64>,
+    data_bytes: Option<u64>,
     #[serde(flatten)]
     outcome: &'a Outcome,
 }
@@ -37,12 +45,11 @@ impl Figures {
         if !rows.is_empty() {
             output::table(["latency, us", "p50", "p90", "p99", "p99.9", "max"], &rows)?;
         }
-        let unsent = self.outcome.unsent;
+        let (unsent, what) = (self.outcome.unsent, self.outcome.load.what());
         if unsent > 0 {
-            let noun = self.outcome.load.noun();
             output::line(&format!(
-                "\n{unsent} {noun} were due and were not sent in time: the broker did not keep up with \
-                 this rate, and the latencies of those are missing above"
+                "\n{unsent} {what} were due and were not sent in time: the broker did not keep up with \
+                 this rate, and their latencies are missing above"
             ))?;
         }
         Ok(())
@@ -57,7 +64,13 @@ impl Figures {
                 Some(own.sync.as_secs_f64() * 1e6),
             ),
         };
+        let used = self.used.as_ref();
+        let us = |time: Duration| time.as_secs_f64() * 1e6 / self.outcome.jobs.max(1) as f64;
         Json {
+            broker_cpu_us: used.map(|used| us(used.processor)),
+            load_cpu_us: used.map(|used| us(used.load_processor)),
+            written_bytes: used.map(|used| used.written_bytes),
+            data_bytes: used.map(|used| used.data_bytes),
             broker,
             filesystem,
             sync_us,
@@ -68,6 +81,7 @@ impl Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.outcome.load.what();
         let Outcome {
             connections,
             in_flight,
@@ -78,7 +92,6 @@ impl fmt::Display for Figures {
             jobs_per_second,
             ..
         } = self.outcome;
-        let noun = self.outcome.load.noun();
         match &self.target {
             Target::Named { url } => writeln!(f, "the broker at {url}")?,
             Target::Own(own) => writeln!(
@@ -90,7 +103,7 @@ impl fmt::Display for Figures {
         }
         write!(
             f,
-            "{connections} connections, {in_flight} {noun} in flight on each, "
+            "{connections} connections, {in_flight} {what} in flight on each, "
         )?;
         match batch {
             1 => write!(f, "single calls, ")?,
@@ -99,13 +112,29 @@ impl fmt::Display for Figures {
         write!(f, "bodies of {body_bytes} bytes, ")?;
         match self.outcome.rate {
             None => writeln!(f, "closed loop")?,
-            Some(rate) => writeln!(f, "{rate} {noun} a second asked for")?,
+            Some(rate) => writeln!(f, "{rate} {what} a second asked for")?,
         }
         let megabytes = jobs_per_second * body_bytes as f64 / 1e6;
         writeln!(
             f,
-            "{jobs} {noun} in {seconds:.2} s: {jobs_per_second:.0} {noun}/s, {megabytes:.1} MB/s"
-        )
+            "{jobs} {what} in {seconds:.2} s: {jobs_per_second:.0} {what}/s, {megabytes:.1} MB/s, \
+             {:.0} ms at most without an answer",
+            self.outcome.longest_gap_ms
+        )?;
+        if let Some(used) = &self.used {
+            let us = |time: Duration| time.as_secs_f64() * 1e6 / jobs.max(1) as f64;
+            writeln!(
+                f,
+                "{:.2} us of processor a {} in the broker, {:.2} in the load; {:.0} MB written, \
+                 {:.0} MB of folder",
+                us(used.processor),
+                what.trim_end_matches('s'),
+                us(used.load_processor),
+                used.written_bytes as f64 / 1e6,
+                used.data_bytes as f64 / 1e6
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use verteilt_benches::disk::sync_median;
-use verteilt_benches::load;
-use verteilt_benches::process::{Broker, Launch};
-use verteilt_benches::scratch::Scratch;
+use verteilt_benches::load::{self, Kind};
+use verteilt_benches::process::{Broker, Launch, processor_time, written_bytes};
+use verteilt_benches::scratch::{Scratch, disk_bytes};
 
 use super::explain;
 use crate::failure::Failure;
@@ -26,6 +26,17 @@ pub(super) enum Target {
     Own(Box<Own>),
 }
 
+/// What a broker and the load have used.
+pub(super) struct Used {
+    pub(super) processor: Duration,
+    /// Of this process.
+    pub(super) load_processor: Duration,
+    /// To the disk, by the broker.
+    pub(super) written_bytes: u64,
+    /// Of its folder.
+    pub(super) data_bytes: u64,
+}
+
 pub(super) struct Own {
     broker: Broker,
     pub(super) scratch: Scratch,
@@ -38,14 +49,18 @@ impl Target {
     pub(super) async fn find(
         url: Option<String>,
         data: &Path,
+        kind: Kind,
         queue: &str,
     ) -> Result<Self, Failure> {
         let Some(url) = url else {
             let own = Self::start(data).await;
             return own.map_err(|error| Failure::work(format!("{error:#}")));
         };
-        let claimed = load::claim(&url, queue).await;
-        claimed.map_err(|error| explain(&url, &error))?;
+        // A topic is looked for when it is made.
+        if !kind.is_topic() {
+            let claimed = load::claim(&url, queue).await;
+            claimed.map_err(|error| explain(&url, &error))?;
+        }
         Ok(Self::Named { url })
     }
 
@@ -73,12 +88,28 @@ impl Target {
         }
     }
 
-    /// Leaves somebody's queue as it was found.
-    pub(super) async fn tidy_up(&self, queue: &str) -> Result<(), Failure> {
+    /// What our own broker has used so far; nothing is known of another one's.
+    pub(super) fn used(&self) -> Option<Used> {
+        let Self::Own(own) = self else { return None };
+        let id = own.broker.id().ok()?;
+        Some(Used {
+            processor: processor_time(id).ok()?,
+            load_processor: processor_time(std::process::id()).ok()?,
+            written_bytes: written_bytes(id).ok()?,
+            data_bytes: disk_bytes(own.scratch.path()).ok()?,
+        })
+    }
+
+    /// Leaves somebody's queue as it was found, and no topic of ours.
+    pub(super) async fn tidy_up(&self, kind: Kind, queue: &str) -> Result<(), Failure> {
         let Self::Named { url } = self else {
             return Ok(());
         };
-        let emptied = load::empty(url, queue).await;
+        let emptied = if kind.is_topic() {
+            load::delete(url, queue).await
+        } else {
+            load::empty(url, queue).await
+        };
         emptied.map_err(|error| explain(url, &error))
     }
 }

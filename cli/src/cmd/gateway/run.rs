@@ -120,6 +120,7 @@ fn connected(ready: bool) -> Health {
     Health {
         ready,
         reason: (!ready).then(|| "the broker is not connected".into()),
+        disk: None,
     }
 }
 

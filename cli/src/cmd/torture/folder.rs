@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
-use verteilt_history::History;
+use verteilt_history::{History, TopicRecord, write_topics};
 use walkdir::WalkDir;
 
 use crate::failure::Failure;
@@ -58,7 +58,7 @@ impl Folder {
         if folder.broker().exists() {
             fs::remove_dir_all(folder.broker()).map_err(cannot)?;
         }
-        for file in [folder.log(), folder.history()] {
+        for file in [folder.log(), folder.history(), folder.topics()] {
             match fs::remove_file(file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
                 _ => {}
@@ -88,6 +88,11 @@ impl Folder {
         self.path.join("history.jsonl")
     }
 
+    /// The history of its topics, a record a line.
+    pub(super) fn topics(&self) -> PathBuf {
+        self.path.join("topics.jsonl")
+    }
+
     /// Bytes of all files of the broker.
     pub(super) fn broker_bytes(&self) -> u64 {
         let files = WalkDir::new(self.broker()).into_iter().flatten();
@@ -97,15 +102,21 @@ impl Folder {
 
     /// Writes the history down.
     pub(super) fn keep(&self, history: &History) -> Result<(), Failure> {
-        let written =
-            fs::File::create(self.history()).and_then(|file| history.write(BufWriter::new(file)));
-        written.map_err(|error| {
-            Failure::work(format!(
-                "cannot write {}: {error}",
-                self.history().display()
-            ))
-        })
+        write(&self.history(), |file| history.write(file))
     }
+
+    /// Writes that of the topics down.
+    pub(super) fn keep_topics(&self, history: &[TopicRecord]) -> Result<(), Failure> {
+        write(&self.topics(), |file| write_topics(history, file))
+    }
+}
+
+fn write(
+    path: &Path,
+    lines: impl FnOnce(BufWriter<fs::File>) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let written = fs::File::create(path).and_then(|file| lines(BufWriter::new(file)));
+    written.map_err(|error| Failure::work(format!("cannot write {}: {error}", path.display())))
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use verteilt_client::{Client, ClientError, Credit, JobState};
-use verteilt_history::{Event, QueueEnd};
+use verteilt_history::{Event, QueueEnd, TopicRecord};
 
 use super::flow::{Counts, Flow};
 use super::random::Random;
+use super::topics::Topics;
 use super::witness::Witness;
 use super::work::Worker;
 use super::{produce, session};
@@ -70,6 +71,7 @@ pub(super) struct Running {
     pub(super) admin: Client,
     producers: Vec<(u32, Client)>,
     pushing: JoinSet<()>,
+    topics: Topics,
 }
 
 impl Load {
@@ -124,8 +126,10 @@ pub(super) async fn start(
     let (number, hands, client) = connect().await?;
     let worker = Worker::new(Arc::clone(&load), number, hands, random.fork());
     tokio::spawn(worker.ask_for_more(client, RESERVER));
+    let topics = Topics::start(url, &admin, witness, random).await?;
     let mut running = Running {
         load,
+        topics,
         admin,
         producers,
         pushing: JoinSet::new(),
@@ -173,6 +177,7 @@ impl Running {
             answer(self.admin.purge(queue).await)?;
         }
         self.load.calm.store(false, Ordering::SeqCst);
+        self.topics.resume(random).await?;
         self.push(random);
         Ok(())
     }
@@ -186,8 +191,8 @@ impl Running {
     }
 
     /// Pushes nothing more and waits until everything is done, or the time is up; either way the
-    /// history says what is left.
-    pub(super) async fn drain(&mut self) -> Result<(), Failure> {
+    /// history says what is left. Returns the history of topics.
+    pub(super) async fn drain(&mut self) -> Result<Vec<TopicRecord>, Failure> {
         let end = Instant::now() + DRAIN_MAX;
         let recorder = &self.load.witness.recorder;
         recorder.record(Event::FaultsStopped);
@@ -207,7 +212,7 @@ impl Running {
         // A delivery whose lease has run out may be on its way still.
         tokio::time::sleep(LOOK_INTERVAL).await;
         recorder.record(Event::Drained { queues });
-        Ok(())
+        self.topics.drain().await
     }
 
     async fn look(&self) -> Result<Vec<QueueEnd>, Failure> {

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use verteilt_history::{Report, Rule};
+use verteilt_history::{Report, Rule, TopicRecord, Violation};
 
+use super::run::DESCRIBED_MAX;
 use super::tally::{Rounds, Spread, Tally};
 use crate::failure::{Exit, Failure};
 use crate::output;
@@ -22,8 +23,33 @@ pub(super) struct Told {
     /// The broker's folder at the end of a section, at the most.
     pub(super) data_bytes_most: u64,
     pub(super) report: Report,
+    pub(super) topics: TopicsTold,
     /// That of the section in which a promise was broken.
     pub(super) history: Option<PathBuf>,
+}
+
+/// What came out of the topics.
+#[derive(Debug, Default)]
+pub(super) struct TopicsTold {
+    published: u64,
+    read: u64,
+    commits: u64,
+    violations: Vec<Violation>,
+}
+
+impl TopicsTold {
+    /// Another section.
+    pub(super) fn add(&mut self, history: &[TopicRecord], broken: Vec<Violation>) {
+        for record in history {
+            match record {
+                TopicRecord::Published { .. } => self.published += 1,
+                TopicRecord::Read(_) => self.read += 1,
+                TopicRecord::Committed { .. } => self.commits += 1,
+                _ => {}
+            }
+        }
+        self.violations.extend(broken);
+    }
 }
 
 #[derive(Serialize)]
@@ -42,6 +68,9 @@ struct Numbers<'r> {
     acks: u64,
     data_bytes_most: u64,
     bodies_changed: u64,
+    records_published: u64,
+    records_read: u64,
+    commits: u64,
     violations: u64,
     history: Option<String>,
     described: Vec<Broken<'r>>,
@@ -66,17 +95,33 @@ impl Told {
             torn: 0,
             data_bytes_most: 0,
             report: Report::default(),
+            topics: TopicsTold::default(),
             history: None,
         }
     }
 
     /// Prints it, and says how to end.
     pub(super) fn print(&self, json: bool) -> Result<Exit, Failure> {
-        let holds = self.report.holds() && self.torn == 0;
+        let topics = &self.topics;
+        let holds = self.report.holds() && self.torn == 0 && topics.violations.is_empty();
         if json {
             output::json(&self.numbers())?;
         } else {
             output::line(self.report.to_string().trim_end())?;
+            output::line(&format!(
+                "topics: {} records published, {} read, {} commits, {}",
+                topics.published,
+                topics.read,
+                topics.commits,
+                if topics.violations.is_empty() {
+                    "kept"
+                } else {
+                    "BROKEN"
+                }
+            ))?;
+            for violation in topics.violations.iter().take(DESCRIBED_MAX) {
+                output::line(&violation.to_string())?;
+            }
             self.print_rounds()?;
             if self.torn > 0 {
                 output::line(&format!("{} bodies came changed", self.torn))?;
@@ -116,7 +161,9 @@ impl Told {
     fn numbers(&self) -> Numbers<'_> {
         let (report, counts) = (&self.report, &self.report.counts);
         let broken: u64 = Rule::ALL.iter().map(|rule| report.broken(*rule)).sum();
-        let described = report.violations.iter().map(|violation| Broken {
+        let topics = &self.topics;
+        let all = report.violations.iter().chain(&topics.violations);
+        let described = all.map(|violation| Broken {
             rule: violation.rule.to_string(),
             expected: &violation.expected,
             found: &violation.found,
@@ -138,7 +185,10 @@ impl Told {
             acks: counts.acks,
             data_bytes_most: self.data_bytes_most,
             bodies_changed: self.torn,
-            violations: broken + report.contradictions.len() as u64,
+            records_published: topics.published,
+            records_read: topics.read,
+            commits: topics.commits,
+            violations: broken + (report.contradictions.len() + topics.violations.len()) as u64,
             history: history.map(|path| path.display().to_string()),
             described: described.collect(),
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use verteilt_history::{Event, History, Options, Past, Report, check_section};
+use verteilt_history::{Event, History, Options, Past, Report, check_section, check_topics};
 
 use super::Torture;
 use super::broker::Broker;
@@ -22,7 +22,7 @@ use crate::failure::{Failure, note};
 const SECTION_RECORDS: usize = 600_000;
 
 /// Violations that are told of each promise; the others are only counted.
-const DESCRIBED_MAX: usize = 10;
+pub(super) const DESCRIBED_MAX: usize = 10;
 
 /// Longest time without any acknowledgement under load; a slow disk takes a hundredth of it.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -168,21 +168,27 @@ impl<'t> Run<'t> {
     async fn section(&mut self) -> Result<bool, Failure> {
         self.broker.serves().await?;
         self.say(format_args!("waiting until every job is done"));
-        self.running.drain().await?;
+        let topics = self.running.drain().await?;
+        let broken = check_topics(&topics);
         let history = Arc::new(self.witness.recorder.finish());
         let report = self.check(Arc::clone(&history)).await;
-        let holds = report.as_ref().is_ok_and(Report::holds) && self.running.torn() == 0;
+        let holds = report.as_ref().is_ok_and(Report::holds)
+            && self.running.torn() == 0
+            && broken.is_empty();
         if !holds {
             self.folder.keep(&history)?;
+            self.folder.keep_topics(&topics)?;
             self.told.history = Some(self.folder.history());
         }
         self.told.sections += 1;
         self.say(format_args!(
-            "section {}: {} records, {}",
+            "section {}: {} records of jobs, {} of topics, {}",
             self.told.sections,
             history.records.len(),
+            topics.len(),
             if holds { "kept" } else { "BROKEN" }
         ));
+        self.told.topics.add(&topics, broken);
         self.told.report += report?;
         self.told.data_bytes_most = self.told.data_bytes_most.max(self.folder.broker_bytes());
         Ok(holds)

@@ -41,6 +41,7 @@ impl House {
         let starting = Health {
             ready: false,
             reason: Some("starting".into()),
+            disk: None,
         };
         let (health, shown) = watch::channel(starting);
         let listener = match metrics_server::bind(loopback(limits::METRICS_PORT)).await {
@@ -132,6 +133,7 @@ impl House {
         let stopping = Health {
             ready: false,
             reason: Some("stopping".into()),
+            disk: None,
         };
         self.health.send_replace(stopping);
         self.gateway_stop.cancel();

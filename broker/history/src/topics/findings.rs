@@ -1,0 +1,23 @@
+//! What was found to be wrong.
+
+use crate::{Rule, Violation};
+
+#[derive(Debug, Default)]
+pub(super) struct Findings(pub(super) Vec<Violation>);
+
+impl Findings {
+    pub(super) fn broken(
+        &mut self,
+        rule: Rule,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        lines: &[usize],
+    ) {
+        self.0.push(Violation {
+            rule,
+            expected: expected.into(),
+            found: found.into(),
+            lines: lines.to_vec(),
+        });
+    }
+}
