@@ -15,7 +15,7 @@ ALL   := --release --workspace --locked $(MORE)
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
 .PHONY: help build test check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
-        bench-peers bench-footprint bench-retention torture sim mutants mutants-apply \
+        bench-peers bench-footprint bench-retention storm torture sim mutants mutants-apply \
         clean-data toolchain test-tools
 
 help: ## list the targets
@@ -102,6 +102,10 @@ ROUNDS ?= 20
 torture: ## SIGKILL rounds against the release binary, then the checker (ROUNDS=20)
 	$(CARGO) build $(ALL) --bins
 	target/release/verteilt torture --data target/torture --rounds $(ROUNDS) $(ARGS)
+
+# A hundred thousand requests through two gateways and four workers, a gateway and a worker killed.
+storm: ## the storm of requests of the tests, five times as long
+	STORM_REQUESTS=100000 $(CARGO) test $(ALL) --test binary gateways::
 
 # FIRST=1000000 takes other seeds; a seed that finds something is shrunk and told.
 SEEDS ?= 20000

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`load`] | push, reserve and cycle through the client, closed loop or at a rate, with histograms |
 //! | [`frames`] | one-job PUSH frames on a socket, past the client |
+//! | [`gateway`] | a gateway as a child |
 //! | [`process`] | the broker as a child: start, kill, start again, memory |
 //! | [`peers`] | other brokers as children, and the same load in their own protocols |
 //! | [`program`] | what the programs share: arguments, runtime, signals |
@@ -21,6 +22,7 @@ pub mod checks;
 mod countdown;
 pub mod disk;
 pub mod frames;
+pub mod gateway;
 pub mod load;
 pub mod machine;
 pub mod peers;

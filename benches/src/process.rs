@@ -188,14 +188,19 @@ async fn serve(launch: &Launch) -> Result<(Child, String)> {
         .kill_on_drop(true)
         .spawn()
         .context("starting the broker")?;
-    let output = child.stdout.take().context("its output is piped")?;
-    let mut lines = BufReader::new(output).lines();
-    let line = timeout(START_DEADLINE, lines.next_line()).await;
-    let line = line.context("the broker does not say where it listens")??;
-    let line = line.context("the broker ended instead of listening")?;
+    let line = first_line(&mut child).await?;
     let url = line.strip_prefix("listening on ");
     let url = url.with_context(|| format!("the broker said {line:?}"))?;
     Ok((child, url.to_owned()))
+}
+
+/// What a child says first: where it listens.
+pub(crate) async fn first_line(child: &mut Child) -> Result<String> {
+    let output = child.stdout.take().context("its output is piped")?;
+    let mut lines = BufReader::new(output).lines();
+    let line = timeout(START_DEADLINE, lines.next_line()).await;
+    let line = line.context("it does not say where it listens")??;
+    line.context("it ended instead of listening")
 }
 
 /// The same command with its syncs written down. strace stands aside, so the server stays our own

@@ -39,6 +39,7 @@ impl House {
     fn plan(&self, jobs: u64) -> Plan {
         Plan {
             url: self.url(),
+            gateway: None,
             queue: QUEUE.to_owned(),
             partitions: 8,
             connections: 2,
@@ -236,6 +237,7 @@ async fn a_queue_in_use_is_left_alone() {
 fn plans_that_make_no_load_are_refused() {
     let plan = Plan {
         url: String::new(),
+        gateway: None,
         queue: QUEUE.to_owned(),
         partitions: 1,
         connections: 1,

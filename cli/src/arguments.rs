@@ -6,6 +6,7 @@ use crate::cmd::backup::Backup;
 use crate::cmd::bench::Bench;
 use crate::cmd::checkpoint::Checkpoint;
 use crate::cmd::completions::Completions;
+use crate::cmd::gateway::Gateway;
 use crate::cmd::push::Push;
 use crate::cmd::queue::Queue;
 use crate::cmd::restore::Restore;
@@ -33,6 +34,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Up(Up),
     Serve(Box<Serve>),
+    Gateway(Box<Gateway>),
     Push(Push),
     Work(Work),
     Queue(Queue),

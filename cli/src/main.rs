@@ -47,12 +47,16 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> Result<Exit, Failure> {
-    if !matches!(command, Command::Serve(_) | Command::Up(_)) {
+    if !matches!(
+        command,
+        Command::Serve(_) | Command::Gateway(_) | Command::Up(_)
+    ) {
         logging::start(LogFormat::Text, logging::QUIET)?;
     }
     match command {
         Command::Up(up) => up.run().await,
         Command::Serve(serve) => serve.run().await,
+        Command::Gateway(gateway) => gateway.run().await,
         Command::Push(push) => push.run().await,
         Command::Work(work) => work.run().await,
         Command::Queue(queue) => queue.run().await,

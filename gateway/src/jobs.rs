@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use verteilt_client::{Durability, PushOptions};
 
+use crate::api::Doors;
 use crate::problem::Problem;
-use crate::routes::Doors;
 
 /// In front of an option that comes as a header: `Verteilt-Delay-Ms: 1500`.
 const HEADER_PREFIX: &str = "verteilt-";

@@ -24,6 +24,8 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     retry_after_s: Option<u64>,
+    /// Methods that the path takes.
+    allow: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -44,6 +46,7 @@ impl Problem {
             code,
             detail: detail.into(),
             retry_after_s: None,
+            allow: None,
         }
     }
 
@@ -53,6 +56,19 @@ impl Problem {
         let whole = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
         self.retry_after_s = Some(whole.max(RETRY_AFTER_S));
         self
+    }
+
+    /// The path takes these methods, as `Allow` lists them.
+    #[must_use]
+    pub fn allow(mut self, methods: impl Into<String>) -> Self {
+        self.allow = Some(methods.into());
+        self
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
     }
 
     /// The HTTP status.
@@ -97,6 +113,9 @@ fn status_of(error: &ClientError, code: &str) -> StatusCode {
         "BODY_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
         "HEADERS_TOO_LARGE" => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         "UNSUPPORTED" => StatusCode::NOT_IMPLEMENTED,
+        // Whether it ran is unknown: whether to send it again is the caller's to decide.
+        "WORKER_LOST" | "REQUEST_LOST" | "BODY_BROKEN" => StatusCode::BAD_GATEWAY,
+        "DEADLINE_EXCEEDED" => StatusCode::GATEWAY_TIMEOUT,
         _ => match error {
             ClientError::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,
             ClientError::Protocol { .. } => StatusCode::BAD_GATEWAY,
@@ -126,6 +145,12 @@ impl IntoResponse for Problem {
         );
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        let allow = self
+            .allow
+            .and_then(|allow| HeaderValue::from_str(&allow).ok());
+        if let Some(allow) = allow {
+            headers.insert(header::ALLOW, allow);
         }
         response
     }

@@ -6,9 +6,9 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use verteilt_client::ClientError;
 
+use crate::api::Doors;
 use crate::counts::QueueCounts;
 use crate::problem::Problem;
-use crate::routes::Doors;
 
 #[derive(Serialize)]
 pub(crate) struct Queues {

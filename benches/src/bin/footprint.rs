@@ -111,6 +111,7 @@ impl House<'_> {
     async fn put_on(&mut self, kind: Kind, name: &str) -> Result<Outcome> {
         let plan = Plan {
             url: self.broker.url().to_owned(),
+            gateway: None,
             queue: QUEUE.to_owned(),
             partitions: 8,
             connections: CONNECTIONS,

@@ -8,7 +8,7 @@
 //! | `running.rs` | what the tasks of a load share |
 //! | `pace.rs` | when a request leaves: closed loop, or a fixed rate |
 //! | `timer.rs` | how long a step takes, as a histogram |
-//! | `push.rs`, `reserve.rs`, `cycle.rs`, `request.rs`, `topic.rs` | the loads |
+//! | `push.rs`, `reserve.rs`, `cycle.rs`, `request.rs`, `http.rs`, `topic.rs` | the loads |
 //! | `queue.rs` | whether the queue may be used, and leaving it empty |
 //! | `outcome.rs` | [`Outcome`]: the figures |
 //!
@@ -16,6 +16,7 @@
 //! that have to know it.
 
 mod cycle;
+mod http;
 mod outcome;
 mod pace;
 mod plan;
@@ -94,6 +95,11 @@ async fn put_on(kind: Kind, plan: &Plan, phase: &'static str, watch: &Watch) -> 
         Kind::Cycle => cycle::start(&running).await?,
         Kind::Request => {
             let (begun, tasks, serving) = request::start(&running).await?;
+            services = serving;
+            (begun, tasks)
+        }
+        Kind::Http => {
+            let (begun, tasks, serving) = http::start(&running).await?;
             services = serving;
             (begun, tasks)
         }

@@ -22,6 +22,8 @@ pub enum Kind {
     Cycle,
     /// Send requests to a service, which answers them; nothing of it is written to a disk
     Request,
+    /// Send HTTP requests through a gateway, which is started for it, to a service
+    Http,
     /// Publish records to a topic; each is answered when it is on the broker's disk
     Publish,
     /// Read a topic from its beginning on each connection; it is published before, not measured
@@ -34,7 +36,7 @@ impl Kind {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Push | Self::Reserve | Self::Cycle => "jobs",
-            Self::Request => "requests",
+            Self::Request | Self::Http => "requests",
             Self::Publish | Self::Consume => "records",
         }
     }
@@ -50,7 +52,7 @@ impl Kind {
         match self {
             Self::Reserve => Some(Self::Push),
             Self::Consume => Some(Self::Publish),
-            Self::Push | Self::Cycle | Self::Request | Self::Publish => None,
+            Self::Push | Self::Cycle | Self::Request | Self::Http | Self::Publish => None,
         }
     }
 }
@@ -60,6 +62,8 @@ impl Kind {
 pub struct Plan {
     /// The broker.
     pub url: String,
+    /// The gateway in front of it, as host and port, for HTTP.
+    pub gateway: Option<String>,
     /// The queue, the topic, or the service; nobody else should use it meanwhile.
     pub queue: String,
     /// Of a topic.
@@ -129,8 +133,12 @@ impl Plan {
             );
         }
         ensure!(
-            kind != Kind::Request || self.batch == 1,
+            !matches!(kind, Kind::Request | Kind::Http) || self.batch == 1,
             "requests have no batches"
+        );
+        ensure!(
+            kind != Kind::Http || self.in_flight == 1,
+            "a connection has one HTTP request under way"
         );
         ensure!(
             kind.maker().is_none() || self.jobs.is_some(),

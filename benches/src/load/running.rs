@@ -18,6 +18,9 @@ use super::watch::Watch;
 /// Bounds the goodbye of a client whose broker may be gone.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Connections that serve what comes through a gateway.
+const HTTP_WORKERS: usize = 2;
+
 /// A load while it runs.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -38,6 +41,8 @@ impl Running {
             Kind::Push | Kind::Reserve | Kind::Publish | Kind::Consume => plan.connections,
             // Producers or callers, then consumers or workers.
             Kind::Cycle | Kind::Request => 2 * plan.connections,
+            // The workers; callers speak HTTP.
+            Kind::Http => HTTP_WORKERS,
         };
         let mut clients = Vec::with_capacity(connections);
         for _ in 0..connections {

@@ -49,6 +49,7 @@ impl Verteilt {
     fn plan(&self, load: &Load) -> Plan {
         Plan {
             url: self.url().to_owned(),
+            gateway: None,
             queue: QUEUE.to_owned(),
             partitions: 8,
             connections: load.connections,

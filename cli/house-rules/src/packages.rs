@@ -43,6 +43,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["verteilt-broker", "verteilt-client", "verteilt-history"],
     ),
     ("verteilt-gateway", &["verteilt-client"]),
+    ("verteilt-tower", &["verteilt-client"]),
+    ("verteilt-shop", &["verteilt-client", "verteilt-tower"]),
     (
         "verteilt-cli",
         &[
@@ -52,6 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "verteilt-gateway",
             "verteilt-history",
             "verteilt-protocol",
+            "verteilt-shop",
         ],
     ),
     (

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use verteilt_benches::gateway::Gateway;
 use verteilt_benches::load::{self, Keep, Kind, Outcome, Plan, Watch};
 use verteilt_benches::program;
 use verteilt_client::ClientError;
@@ -62,10 +63,11 @@ pub(crate) struct Bench {
     /// Partitions of the topic
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=limits::PARTITIONS_MAX as i64))]
     partitions: u32,
-    /// Connections; a cycle has as many again for its consumers, requests for their workers
+    /// Connections; a cycle has as many again for its consumers, requests for their workers; of HTTP
+    /// those to the gateway
     #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     connections: u16,
-    /// Jobs that may be unanswered at one time on each connection
+    /// Jobs that may be unanswered at one time on each connection; of HTTP always 1
     #[arg(short = 'n', long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=16_384))]
     in_flight: u16,
     /// End after so many jobs [default: 1000000, if --seconds is not given]
@@ -105,6 +107,8 @@ impl Bench {
             () = signals.gently.cancelled() => return Ok(signals.exit()),
         };
         plan.url = target.url().to_owned();
+        let gateway = self.gateway(&plan.url).await?;
+        plan.gateway = gateway.as_ref().map(|gateway| gateway.address().to_owned());
         let outcome = tokio::select! {
             outcome = self.put_on(plan, &signals) => outcome?,
             () = signals.at_once.cancelled() => return Ok(signals.exit()),
@@ -126,6 +130,19 @@ impl Bench {
         Ok(Exit::Done)
     }
 
+    /// The one that HTTP goes through, gone when it is dropped.
+    async fn gateway(&self, url: &str) -> Result<Option<Gateway>, Failure> {
+        if self.load != Kind::Http {
+            return Ok(None);
+        }
+        let binary = std::env::current_exe()
+            .map_err(|error| Failure::work(format!("cannot find this program: {error}")))?;
+        let gateway = Gateway::start(&binary, url).await;
+        gateway
+            .map(Some)
+            .map_err(|error| Failure::work(format!("{error:#}")))
+    }
+
     fn plan(&self) -> Plan {
         let says_nothing = self.jobs.is_none() && self.seconds.is_none();
         let seconds = self.seconds.or(says_nothing.then_some(SECONDS));
@@ -133,10 +150,15 @@ impl Bench {
         let needs_jobs = says_nothing || matches!(self.load, Kind::Reserve | Kind::Consume);
         Plan {
             url: String::new(),
+            gateway: None,
             queue: self.queue.clone(),
             partitions: self.partitions,
             connections: self.connections.into(),
-            in_flight: self.in_flight.into(),
+            in_flight: if self.load == Kind::Http {
+                1
+            } else {
+                self.in_flight.into()
+            },
             batch: self.batch.into(),
             body_bytes: usize::try_from(self.size.0).unwrap_or(usize::MAX),
             jobs: self.jobs.or(needs_jobs.then_some(JOBS)),

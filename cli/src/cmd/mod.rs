@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
+pub(crate) mod gateway;
 pub(crate) mod push;
 pub(crate) mod queue;
 pub(crate) mod restore;

@@ -2,7 +2,7 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | [`house`] | broker, gateway and metrics: starting, telling where, stopping |
+//! | [`house`] | broker, gateway, metrics and a small shop: starting, telling where, stopping |
 //! | [`files`] | which files of this machine become jobs |
 //! | [`sums`] | the work: push, checksum, count |
 //! | [`totals`] | what came out, for people |
@@ -28,8 +28,9 @@ use totals::Totals;
 
 /// Try it: broker and gateway in one process, doing real work on files of this machine
 ///
-/// Starts a broker and an HTTP gateway on this machine only, makes files jobs and lets workers
-/// compute their checksums, then stays up for you to try more.
+/// Starts a broker, an HTTP gateway and a small shop of two services on this machine only, makes
+/// files jobs and lets workers compute their checksums, then stays up for you to try more. The page
+/// that it names shows requests on their way.
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     /// The folder of all data; made if it is not there

@@ -10,7 +10,7 @@ const DATA: &str = env!("CARGO_TARGET_TMPDIR");
 #[test]
 fn a_broker_of_its_own_is_gone_afterwards() {
     let folder = tempfile::tempdir_in(DATA).unwrap();
-    for load in ["push", "reserve", "cycle", "request"] {
+    for load in ["push", "reserve", "cycle", "request", "http"] {
         let mut command = verteilt([
             "bench", load, "--jobs", "2000", "-c", "2", "--json", "--data",
         ]);

@@ -9,6 +9,8 @@ mod configuration;
 mod drain;
 mod faults;
 mod full_disk;
+mod gateway;
+mod gateways;
 mod leases;
 mod output;
 mod process;

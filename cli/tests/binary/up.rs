@@ -65,10 +65,28 @@ fn broker_and_gateway_stay_up() {
     let data = tempfile::tempdir().unwrap();
     let mut up = spawn(&mut up(&data.path().join("data"), folder.path()));
     let lines = lines(&mut up);
+    let page = rest(&lines, "page");
     let url = rest(&lines, "broker");
     let gateway = rest(&lines, "gateway");
     let metrics = rest(&lines, "metrics");
     rest(&lines, "Ctrl-C");
+
+    let (status, shown) = http("GET", &page, &[], b"");
+    assert!(
+        status == 200 && shown.contains("<!doctype html>"),
+        "{shown}"
+    );
+    let (status, cart) = http("PUT", &format!("{gateway}/cart/carts/a/tea"), &[], b"");
+    assert_eq!(
+        (status, cart.ends_with("{\"tea\":1}")),
+        (200, true),
+        "{cart}"
+    );
+    let (_, stock) = http("GET", &format!("{gateway}/stock/items"), &[], b"");
+    assert!(stock.contains("\"left\":7,\"room\":8"), "{stock}");
+    let (_, counted) = http("GET", &metrics, &[], b"");
+    let line = "verteilt_gateway_requests_total{route=\"cart\",service=\"cart\",status=\"2xx\"} 1";
+    assert!(counted.contains(line), "{counted}");
 
     assert_eq!(http("GET", &metrics, &[], b"").0, 200);
     assert_eq!(http("GET", &format!("{gateway}/ready"), &[], b"").0, 200);

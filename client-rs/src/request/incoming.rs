@@ -123,8 +123,55 @@ impl Request {
         Forwarding::new(self, service.into())
     }
 
+    /// What outlives the request's body: for parts of a handler that do not hold the request.
+    #[must_use]
+    pub fn context(&self) -> RequestContext {
+        RequestContext {
+            client: self.client.clone(),
+            id: self.id,
+            deadline: self.deadline,
+            cancelled: self.cancelled.clone(),
+        }
+    }
+
     /// A request of this handler's own: its answer comes back here. Its deadline is at most what is
     /// left of this request's; dropped with the handler, it is cancelled, too.
+    pub fn call(&self, service: impl Into<String>) -> Sending {
+        let call = self.client.request(service);
+        call.on_behalf_of(self.id, self.deadline)
+    }
+}
+
+/// A request without its headers and body; clones are about the same one. Made by
+/// [`Request::context`].
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    client: Client,
+    id: RequestId,
+    deadline: Instant,
+    cancelled: CancellationToken,
+}
+
+impl RequestContext {
+    /// Names the request on its whole way.
+    #[must_use]
+    pub const fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// What is left until the reply must have begun.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// As [`Request::cancelled`].
+    #[must_use]
+    pub const fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
+    /// As [`Request::call`].
     pub fn call(&self, service: impl Into<String>) -> Sending {
         let call = self.client.request(service);
         call.on_behalf_of(self.id, self.deadline)

@@ -29,7 +29,7 @@ mod wish;
 pub use self::body::Body;
 pub use self::forward::Forwarding;
 pub use self::id::{GatewayId, RequestId};
-pub use self::incoming::Request;
+pub use self::incoming::{Request, RequestContext};
 pub use self::registry::{InstanceStats, ServiceStats, TraceKind, TraceStep, TracedRequest};
 pub use self::response::Response;
 pub use self::sending::Sending;

@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod fields;
 mod limits;
+mod log;
+mod passing;
 mod push;
 mod queues;
+mod routes;
 mod site;
+mod smuggling;
+mod streams;
+mod talk;

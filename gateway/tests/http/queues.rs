@@ -30,7 +30,7 @@ async fn it_says_what_it_is_and_what_is_not_there() {
     );
     assert_eq!(site.door.get("/health").await.json()["status"], "ok");
     assert_eq!(site.door.get("/ready").await.json()["status"], "ready");
-    site.door.get("/v2").await.is_problem(404, "PATH_UNKNOWN");
+    site.door.get("/v1/x").await.is_problem(404, "PATH_UNKNOWN");
     site.door
         .post("/v1/queues", "", b"")
         .await

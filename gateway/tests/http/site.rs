@@ -10,7 +10,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use verteilt_broker::{Broker, BrokerConfig};
 use verteilt_client::Client;
-use verteilt_gateway::{Gateway, GatewayConfig};
+use verteilt_gateway::{AccessLog, Gateway, GatewayConfig, Routes, Table};
+
+use crate::talk::Talk;
 
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -60,6 +62,32 @@ impl Site {
     }
 
     pub(crate) async fn open_with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::build(change, |gateway| gateway).await
+    }
+
+    /// With the routes of this file.
+    pub(crate) async fn routed(file: &str) -> Self {
+        Self::with_routes(Routes::new(Table::parse(file).unwrap())).await
+    }
+
+    pub(crate) async fn with_routes(routes: Routes) -> Self {
+        Self::build(|_| {}, |gateway| gateway.with_routes(routes)).await
+    }
+
+    pub(crate) async fn logged(log: AccessLog) -> Self {
+        Self::build(|_| {}, |gateway| gateway.with_access_log(log)).await
+    }
+
+    /// Another connection to the broker.
+    pub(crate) async fn another_client(&self) -> Client {
+        let url = format!("verteilt://{}", self.broker.local_addr());
+        Client::connect(&url).await.unwrap()
+    }
+
+    async fn build(
+        change: impl FnOnce(&mut GatewayConfig),
+        finish: impl FnOnce(Gateway) -> Gateway,
+    ) -> Self {
         let data = tempfile::tempdir().unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
         let broker = Broker::start(BrokerConfig::new(data.path().join("data"), any)).unwrap();
@@ -70,7 +98,7 @@ impl Site {
         let gateway = Gateway::bind(config, client.clone()).await.unwrap();
         let door = Door(gateway.local_addr().to_string());
         let shutdown = CancellationToken::new();
-        let gateway = tokio::spawn(gateway.run(shutdown.clone()));
+        let gateway = tokio::spawn(finish(gateway).run(shutdown.clone()));
         Self {
             broker,
             client,
@@ -101,6 +129,10 @@ impl Door {
         // A refusal may come before all of it is read.
         let _ = stream.write_all(body).await;
         answer(&mut stream).await
+    }
+
+    pub(crate) async fn talk(&self) -> Talk {
+        Talk::new(self.connect().await)
     }
 
     pub(crate) async fn is_closed(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Broker, gateway and metrics in this process.
+//! Broker, gateway, metrics and the services of a small shop in this process.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use verteilt_broker::{Broker, Health};
-use verteilt_gateway::{Gateway, GatewayConfig};
+use verteilt_client::Serving;
+use verteilt_gateway::{Gateway, GatewayConfig, Routes, Table};
 use verteilt_protocol::limits;
 
 use crate::broker_process::{self, loopback};
@@ -27,6 +28,9 @@ pub(super) struct House {
     gateway_stop: CancellationToken,
     gateway_task: JoinHandle<()>,
     gateway_connection: Connection,
+    /// The services behind the page.
+    shop: Vec<Serving>,
+    shop_connection: Connection,
     metrics: SocketAddr,
     health: watch::Sender<Health>,
 }
@@ -55,6 +59,9 @@ impl House {
         let broker = broker_process::start_anywhere(config).await?;
         health.send_replace(broker.health());
 
+        let shop_connection = Connection::open(url(&broker)).await?;
+        let shop = verteilt_shop::open(&shop_connection.client).await;
+        let shop = shop.map_err(|error| shop_connection.explain(&error))?;
         let gateway_connection = Connection::open(url(&broker)).await?;
         let gateway = bind_gateway(&gateway_connection).await?;
         let gateway_addr = gateway.local_addr();
@@ -67,6 +74,8 @@ impl House {
             gateway_stop,
             gateway_task,
             gateway_connection,
+            shop,
+            shop_connection,
             metrics,
             health,
         })
@@ -79,6 +88,7 @@ impl House {
 
     /// What runs where.
     pub(super) fn tell(&self) -> Result<(), Failure> {
+        output::line(&format!("page     http://{}/", self.gateway))?;
         output::line(&format!("broker   {}", url(&self.broker)))?;
         output::line(&format!("gateway  http://{}", self.gateway))?;
         output::line(&format!("metrics  http://{}/metrics", self.metrics))?;
@@ -97,7 +107,10 @@ impl House {
 
     /// What to try next.
     pub(super) fn tell_next(&self, folder: &Path) -> Result<(), Failure> {
-        output::line("\nThe broker stays up. Next, in another terminal:\n")?;
+        output::line(&format!(
+            "\nAll of it stays up. Look at http://{}/ in a browser; or, in another terminal:\n",
+            self.gateway
+        ))?;
         if self.broker.local_addr().port() != limits::BROKER_PORT {
             output::line(&format!("  export VERTEILT_URL={}", url(&self.broker)))?;
         }
@@ -105,14 +118,17 @@ impl House {
             "  find {} -type f | verteilt push sums --lines\n  \
              verteilt work sums --drain --concurrency 4 -- sha256sum {{}}\n  \
              curl --data-binary hello http://{}/v1/queues/hello/jobs\n  \
+             curl http://{}/stock/items\n  \
              verteilt queue ls\n\nCtrl-C stops it; the data stays in {}",
             folder.display(),
+            self.gateway,
             self.gateway,
             self.data.display()
         ))
     }
 
-    /// Gateway first: it takes no more work, then its jobs and ours get into the journal.
+    /// Gateway first: it takes no more work. Then the services, then the broker: jobs get into the
+    /// journal.
     pub(super) async fn close(self, signals: &StopSignals) -> Result<Exit, Failure> {
         let stopping = Health {
             ready: false,
@@ -128,6 +144,8 @@ impl House {
             () = signals.at_once.cancelled() => return Ok(signals.exit()),
         }
         self.gateway_connection.close().await;
+        drop(self.shop);
+        self.shop_connection.close().await;
         broker_process::stop(self.broker, broker_process::GRACE, signals).await
     }
 }
@@ -143,10 +161,12 @@ async fn bind_gateway(connection: &Connection) -> Result<Gateway, Failure> {
             connection.client.clone(),
         )
     };
-    match at(limits::GATEWAY_PORT).await {
+    let gateway = match at(limits::GATEWAY_PORT).await {
         Ok(gateway) => Ok(gateway),
-        Err(_) => at(0)
-            .await
-            .map_err(|error| Failure::work(error.to_string())),
-    }
+        Err(_) => at(0).await,
+    };
+    let gateway = gateway.map_err(|error| Failure::work(error.to_string()))?;
+    let table = Table::parse(verteilt_shop::ROUTES);
+    let table = table.map_err(|error| Failure::work(error.to_string()))?;
+    Ok(gateway.with_routes(Routes::new(table)))
 }

@@ -1,4 +1,4 @@
-//! Which path leads where.
+//! What the gateway answers itself.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ struct About {
     name: &'static str,
     version: &'static str,
     about: &'static str,
-    endpoints: [&'static str; 5],
+    endpoints: [&'static str; 6],
 }
 
 pub(crate) fn router(client: Client, config: Arc<GatewayConfig>) -> Router {
@@ -65,8 +65,9 @@ async fn about() -> Json<About> {
     Json(About {
         name: "verteilt-gateway",
         version: env!("CARGO_PKG_VERSION"),
-        about: "HTTP door of the Verteilt message broker",
+        about: "HTTP gateway of the Verteilt message broker",
         endpoints: [
+            "ANY /{service}/...",
             "POST /v1/queues/{queue}/jobs?priority=&delay_ms=&attempts=&durability=memory|disk",
             "GET /v1/queues",
             "GET /v1/queues/{queue}",
