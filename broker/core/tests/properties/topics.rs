@@ -566,14 +566,6 @@ impl Model {
             .as_ref()
             .and_then(|g| topic.groups.get(g)?.get(&partition))
             .copied();
-        let expected = match next {
-            None => Some(Refusal::PartitionUnknown),
-            // Without a tick since, the shares may be told only with the next one.
-            Some(_) if !reader.owned.contains(&partition) => Some(Refusal::PartitionLost),
-            Some(next) if offset >= next => Some(Refusal::BadArgument),
-            Some(_) if commit && group.is_none() => Some(Refusal::BadArgument),
-            Some(_) => None,
-        };
         let output = self.topic(
             session,
             TopicCommand::Consumed {
@@ -583,6 +575,20 @@ impl Model {
                 commit,
             },
         );
+        let expected = match next {
+            None => Some(Refusal::PartitionUnknown),
+            // Shares that were not told yet are told first.
+            Some(_)
+                if !self.readers[&(session, subscription)]
+                    .owned
+                    .contains(&partition) =>
+            {
+                Some(Refusal::PartitionLost)
+            }
+            Some(next) if offset >= next => Some(Refusal::BadArgument),
+            Some(_) if commit && group.is_none() => Some(Refusal::BadArgument),
+            Some(_) => None,
+        };
         let refused = output.effects.iter().find_map(|told| match &told.effect {
             Effect::Refused { refusal, .. } => Some(*refusal),
             _ => None,
@@ -590,7 +596,11 @@ impl Model {
         assert_eq!(refused, expected);
         if let (None, true, Some(group)) = (refused, commit, group) {
             let now = self.topics[&id].groups[&group][&partition];
-            assert_eq!(now, before.unwrap_or(0).max(offset + 1), "committed");
+            match before {
+                Some(before) => assert_eq!(now, before.max(offset + 1), "committed"),
+                // The group began there just before.
+                None => assert!(now > offset, "committed"),
+            }
         }
     }
 
