@@ -56,11 +56,9 @@ impl Appender {
         })
     }
 
-    /// Appends at once and tells the outcome, where that is quicker than [`Self::give`].
+    /// Appends a small batch at once and tells the outcome, where that is quicker than [`Self::give`].
     pub(super) fn append_here(&mut self, batch: &Batch) -> Option<Outcome> {
-        let pace = self.pace.as_mut()?;
-        let begun = Instant::now();
-        if batch.payload.len() > SMALL_BYTES || !pace.is_quick(begun) {
+        if !self.pace.as_mut()?.is_quick(Instant::now()) {
             return None;
         }
         let mut journal = self.journal.try_lock()?;
@@ -68,9 +66,7 @@ impl Appender {
         if !journal.has_room(batch.payload.len()) {
             return None;
         }
-        let outcome = disk_work::append(journal.as_mut(), batch);
-        pace.took(begun.elapsed(), begun);
-        Some(outcome)
+        Some(disk_work::append(journal.as_mut(), batch))
     }
 
     /// Has the thread do it. False when it is gone.
@@ -78,7 +74,7 @@ impl Appender {
         self.thread.give(task)
     }
 
-    /// The thread has appended a batch.
+    /// A batch has been appended, here or by the thread.
     pub(super) fn took(&mut self, bytes: usize, took: Duration) {
         if let Some(pace) = self.pace.as_mut().filter(|_| bytes <= SMALL_BYTES) {
             pace.took(took, Instant::now());

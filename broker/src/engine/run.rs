@@ -29,7 +29,7 @@ use super::workers::{Post, Worker, Workers};
 use crate::clock::Clock;
 use crate::convert;
 use crate::follower::{self, Follower, FollowerReport, FollowerTask};
-use crate::journal::{Batch, Journal, JournalLog, Place};
+use crate::journal::{Batch, Journal, JournalLog};
 use crate::meters::Meters;
 use crate::net::Welcome;
 use crate::store::BlockReader;
@@ -385,24 +385,13 @@ impl Loop {
     fn append(&mut self, batch: Batch) -> Result<(), Failure> {
         if batch.payload.len() > appending::SMALL_BYTES {
             self.busy_turns = QUIET_TURNS;
-        } else if self.busy_turns == 0 && !self.busy_poll.pays() {
-            match self.journal.append_here(&batch) {
-                Some(Outcome::Appended(place, _)) => {
-                    self.appended(place);
-                    return Ok(());
-                }
-                Some(outcome) => return self.outcome(outcome),
-                None => {}
-            }
+        } else if self.busy_turns == 0
+            && !self.busy_poll.pays()
+            && let Some(outcome) = self.journal.append_here(&batch)
+        {
+            return self.outcome(outcome);
         }
         self.give_journal(JournalTask::Append(batch))
-    }
-
-    fn appended(&mut self, place: Place) {
-        self.appending = false;
-        self.unsealed_since = Some(Instant::now());
-        self.engine.durable(place);
-        self.wake_readers();
     }
 
     fn give_journal(&mut self, task: JournalTask) -> Result<(), Failure> {
@@ -433,7 +422,10 @@ impl Loop {
         match outcome {
             Outcome::Appended(place, took) => {
                 self.journal.took(place.length as usize, took);
-                self.appended(place);
+                self.appending = false;
+                self.unsealed_since = Some(Instant::now());
+                self.engine.durable(place);
+                self.wake_readers();
             }
             Outcome::Sealed => self.appending = false,
             Outcome::JournalFailed(error) => return Err(error.into()),
