@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::findings::Findings;
 use super::groups::Groups;
 use super::log::Log;
 use super::names::Place;
 use super::{Read, Start};
 use crate::Rule;
+use crate::findings::Findings;
 
 #[derive(Debug, Default)]
 struct Reader {
