@@ -94,6 +94,15 @@ impl RequestLedger {
             if outgoing.reply.is_closed() {
                 continue;
             }
+            // There was no connection for all that time: nobody is to begin with it now.
+            if outgoing.deadline <= Instant::now() {
+                let error = ClientError::Deadline {
+                    what: "the request",
+                    limit: outgoing.deadline - outgoing.made,
+                };
+                outgoing.fail(&error);
+                continue;
+            }
             self.open_inbox(out, correlation);
             *correlation += 1;
             self.send(outgoing, out, *correlation);

@@ -198,33 +198,8 @@ impl Check {
                 way.end = End::Began { line, status };
                 return;
             }
-            RequestRecord::Answered { body, .. } => {
-                let status = match way.end {
-                    End::Began { status, .. } => status,
-                    _ => 0,
-                };
-                let is_it = |reply: &Reply| reply.status == status && reply.body == body;
-                let replies = way.holds.iter().filter_map(|hold| hold.reply.as_ref());
-                if !replies.clone().any(is_it) {
-                    let expected = format!("an answer to request {request} as its service gave it");
-                    let found = format!("status {status} with {} other bytes", body.length);
-                    let lines: Vec<usize> = [way.line]
-                        .into_iter()
-                        .chain(replies.map(|reply| reply.line))
-                        .chain([line])
-                        .collect();
-                    findings.broken(Rule::S9, expected, found, &lines);
-                }
-                // Whoever passed it on has nothing more to say.
-                let stale = way
-                    .holds
-                    .iter()
-                    .find(|hold| hold.forward.is_some() && hold.reply.as_ref().is_some_and(is_it));
-                if let Some(hold) = stale {
-                    let expected = format!("an answer to request {request} from its holder");
-                    let found = format!("one under token {}, passed on before", hold.token);
-                    findings.broken(Rule::S9, expected, found, &[hold.line, line]);
-                }
+            RequestRecord::Answered { request, body } => {
+                answered(request, way, body, line, findings);
             }
             RequestRecord::Ended { late, .. } => {
                 if late && now + self.lag_ms < due {
@@ -253,5 +228,32 @@ impl Check {
             self.findings
                 .broken(Rule::S10, expected, what, &[since, line]);
         }
+    }
+}
+
+/// An answer is one that the holder gave.
+fn answered(request: u64, way: &Way, body: Body, line: usize, findings: &mut Findings) {
+    let status = match way.end {
+        End::Began { status, .. } => status,
+        _ => 0,
+    };
+    let is_it = |reply: &Reply| reply.status == status && reply.body == body;
+    let replies = way.holds.iter().filter_map(|hold| hold.reply.as_ref());
+    if !replies.clone().any(is_it) {
+        let expected = format!("an answer to request {request} as its service gave it");
+        let found = format!("status {status} with {} other bytes", body.length);
+        let lines: Vec<usize> = [way.line]
+            .into_iter()
+            .chain(replies.map(|reply| reply.line))
+            .chain([line])
+            .collect();
+        findings.broken(Rule::S9, expected, found, &lines);
+    }
+    // Whoever passed it on has nothing more to say.
+    let is_stale = |hold: &&Hold| hold.forward.is_some() && hold.reply.as_ref().is_some_and(is_it);
+    if let Some(hold) = way.holds.iter().find(is_stale) {
+        let expected = format!("an answer to request {request} from its holder");
+        let found = format!("one under token {}, passed on before", hold.token);
+        findings.broken(Rule::S9, expected, found, &[hold.line, line]);
     }
 }
