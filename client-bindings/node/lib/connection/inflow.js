@@ -63,8 +63,9 @@ class Inflow {
       if (buf[start + 6] !== 0 || buf[start + 7] !== 0) throw new ProtocolError('reserved bytes are not 0');
       const low = (buf[start + 8] | (buf[start + 9] << 8) | (buf[start + 10] << 16) | (buf[start + 11] << 24)) >>> 0;
       const high = buf.readUInt32LE(start + 12);
+      const correlation = high < 0x200000 ? high * 0x100000000 + low : buf.readBigUInt64LE(start + 8);
       this.start = next;
-      this.onFrame(buf[start + 4], buf[start + 5], high * 0x100000000 + low, buf, message, message + messageLength, next);
+      this.onFrame(buf[start + 4], buf[start + 5], correlation, buf, message, message + messageLength, next);
     }
   }
 }

@@ -59,7 +59,7 @@ class Link {
   #handshake = null;
   #socket = null;
   #reader = new Reader();
-  #inflow = new Inflow((...frame) => this.#came(...frame));
+  #inflow = new Inflow(this.#came.bind(this));
   #scheduled = false;
   #flush = () => this.#write();
   #pulse = null;

@@ -30,9 +30,12 @@ class Outbox {
     this.ensure(HEADER_BYTES);
     const { buf, pos } = this;
     buf.writeUInt32LE(type, pos + 4);
-    const high = correlation < 0x100000000 ? 0 : Math.floor(correlation / 0x100000000);
-    buf.writeUInt32LE(correlation % 0x100000000, pos + 8);
-    buf.writeUInt32LE(high, pos + 12);
+    if (correlation < 0x100000000) {
+      buf.writeUInt32LE(Number(correlation), pos + 8);
+      buf.writeUInt32LE(0, pos + 12);
+    } else {
+      buf.writeBigUInt64LE(BigInt(correlation), pos + 8);
+    }
     this.pos = pos + HEADER_BYTES;
   }
 

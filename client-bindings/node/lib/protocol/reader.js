@@ -1,5 +1,6 @@
 'use strict';
 
+const { isUtf8 } = require('node:buffer');
 const { ProtocolError } = require('../errors');
 
 /**
@@ -73,7 +74,12 @@ class Reader {
     const end = this.delimited();
     const start = this.pos;
     this.pos = end;
-    return start === end ? '' : this.buf.utf8Slice(start, end);
+    if (start === end) return '';
+    const string = this.buf.utf8Slice(start, end);
+    if (string.includes('\ufffd') && !isUtf8(this.buf.subarray(start, end))) {
+      throw new ProtocolError('a string is no UTF-8');
+    }
+    return string;
   }
 
   /** 16 bytes of an id as a string of as many characters below 256. */

@@ -15,8 +15,7 @@ const tag = (number, wire) => number * 8 + wire;
 
 /** A REQUEST as its worker gets it. One object for all: read it before the next frame. */
 const incoming = {
-  id: '', gatewayId: '', deadlineMs: 0, endpoint: '', headerLength: 0, more: false, parentId: '',
-  subscription: 0, token: 0, forwards: 0,
+  id: '', gatewayId: '', deadlineMs: 0, endpoint: '', headerLength: 0, more: false, subscription: 0, token: 0, forwards: 0,
 };
 
 function readRequest(reader) {
@@ -27,7 +26,6 @@ function readRequest(reader) {
   request.endpoint = '';
   request.headerLength = 0;
   request.more = false;
-  request.parentId = '';
   request.subscription = 0;
   request.token = 0;
   request.forwards = 0;
@@ -40,7 +38,6 @@ function readRequest(reader) {
       case tag(6, DELIMITED): request.endpoint = reader.string(); break;
       case tag(8, VARINT): request.headerLength = reader.varint32(); break;
       case tag(9, VARINT): request.more = reader.varint() !== 0; break;
-      case tag(10, DELIMITED): request.parentId = reader.latin1(); break;
       case tag(11, VARINT): request.subscription = reader.varint(); break;
       case tag(12, VARINT): request.token = reader.varint(); break;
       case tag(13, VARINT): request.forwards = reader.varint32(); break;

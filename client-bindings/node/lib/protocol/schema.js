@@ -70,9 +70,9 @@ const MESSAGES = {
   QueuePause: ['1 queue string', '2 paused bool'],
   QueuePurge: ['1 queue string', '2 jobsMax uint32'],
   QueuePurged: ['1 jobs uint64', '2 more bool'],
-  Checkpoint: ['1 lsn uint64'],
+  Checkpoint: [],
   CheckpointDone: ['1 lsn uint64'],
-  Backup: ['1 offset uint64'],
+  Backup: [],
   BackupData: ['1 offset uint64'],
   BackupDone: ['1 lsn uint64', '2 bytes uint64'],
   TopicCreate: [

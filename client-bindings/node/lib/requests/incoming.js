@@ -20,7 +20,6 @@ class Incoming {
   #headers = null;
   #id;
   #gatewayId;
-  #parentId;
   #controller = null;
   #listeners = null;
   #body = null;
@@ -28,7 +27,6 @@ class Incoming {
   constructor(ledger, service, message, headers, firstChunk, inlet, now) {
     this.#id = message.id;
     this.#gatewayId = message.gatewayId;
-    this.#parentId = message.parentId;
     this.#headers = headers;
     this.ledger = ledger;
     this.serving = service;
@@ -39,6 +37,7 @@ class Incoming {
     this.deadline = now + message.deadlineMs;
     this.inlet = inlet;
     this.outlet = null;
+    this.stream = null;
     this.state = OPEN;
     this.error = null;
     /** Something behind the first piece was asked for. */
@@ -56,10 +55,6 @@ class Incoming {
 
   get gatewayId() {
     return idToHex(this.#gatewayId);
-  }
-
-  get parentId() {
-    return this.#parentId === '' ? null : idToHex(this.#parentId);
   }
 
   get service() {
@@ -138,7 +133,14 @@ class Incoming {
   /** An answer whose body is written piece by piece. */
   replyStart(status, headers) {
     if (this.state === REPLYING || (this.state === DONE && !this.error)) throw repliedTwice(this);
-    return new ReplyStream(this, status, headers);
+    this.stream = new ReplyStream(this, status, headers);
+    return this.stream;
+  }
+
+  /** What was begun is not brought to its end. */
+  breakOff() {
+    if (this.stream !== null) this.stream.fail();
+    else this.outlet?.fail();
   }
 
   #over() {
@@ -167,7 +169,7 @@ class Incoming {
     this.#controller?.abort(error);
     const listeners = this.#listeners;
     this.#listeners = null;
-    listeners?.forEach((callback) => callback(error));
+    listeners?.forEach((callback) => callApart(callback, error));
   }
 
   /** It was answered or passed on: nothing more of its body comes, and calls made for it go on. */
@@ -177,6 +179,17 @@ class Incoming {
     if (this.inlet !== null && !this.inlet.ended) {
       this.inlet.fail(new VerteiltError('BODY_BROKEN', 'the request was answered: nothing more of its body comes'));
     }
+  }
+}
+
+/** A callback that throws is its owner's trouble, not that of the connection. */
+function callApart(callback, argument) {
+  try {
+    callback(argument);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }
 

@@ -41,11 +41,11 @@ class RequestLedger {
   constructor(driver, client) {
     this.#driver = driver;
     this.#client = client;
-    driver.on(TYPE.REQUEST, (...frame) => this.#delivered(...frame));
-    driver.on(TYPE.REPLY, (...frame) => this.#replied(...frame));
-    driver.on(TYPE.BODY_PART, (...frame) => this.#part(...frame));
-    driver.on(TYPE.STREAM_CREDIT, (...frame) => this.#granted(...frame));
-    driver.on(TYPE.REQUEST_ENDED, (...frame) => this.#ended(...frame));
+    driver.on(TYPE.REQUEST, this.#delivered.bind(this));
+    driver.on(TYPE.REPLY, this.#replied.bind(this));
+    driver.on(TYPE.BODY_PART, this.#part.bind(this));
+    driver.on(TYPE.STREAM_CREDIT, this.#granted.bind(this));
+    driver.on(TYPE.REQUEST_ENDED, this.#ended.bind(this));
   }
 
   get gatewayId() {
@@ -224,7 +224,7 @@ class RequestLedger {
     const error = new VerteiltError('SHUTTING_DOWN', 'the worker is stopping');
     for (const request of left) {
       if (!request.replied) this.reply(request, 503, { [errorHeader]: 'worker is stopping' });
-      else request.outlet?.fail();
+      else request.breakOff();
       this.#release(request);
       request.end(error);
     }

@@ -3,6 +3,8 @@
 const { Outlet } = require('./outlet');
 const { PART_BYTES, REPLY_CREDIT_BYTES, HEADER_BYTES_MAX } = require('../protocol/limits');
 
+/** Names, in an answer that the handler did not make, what happened to it. */
+const ERROR_HEADER = 'verteilt-error';
 const REPLYING = 1;
 
 /**
@@ -11,11 +13,14 @@ const REPLYING = 1;
  */
 class ReplyStream {
   #outlet;
+  #request;
+  #begun = false;
 
   constructor(request, status, headers) {
     const { ledger } = request;
     const outlet = new Outlet((bytes, more, broken) => ledger.replyPart(request, bytes, more, broken), REPLY_CREDIT_BYTES);
     this.#outlet = outlet;
+    this.#request = request;
     if (request.error) {
       outlet.close();
       return;
@@ -25,6 +30,7 @@ class ReplyStream {
     outlet.hold();
     ledger.beforeWrite(() => {
       if (outlet.closed) return;
+      this.#begun = true;
       const { first, more } = outlet.release(PART_BYTES - HEADER_BYTES_MAX);
       const body = first.length === 1 ? first[0] : first.length === 0 ? undefined : Buffer.concat(first);
       ledger.replyHead(request, status, headers, body, more);
@@ -57,10 +63,15 @@ class ReplyStream {
     return this.#outlet.end(chunk);
   }
 
-  /** The body breaks off: its reader is told that it is not whole. */
+  /** The body breaks off: its reader is told that it is not whole, or gets status 500 in its place. */
   fail() {
-    this.#outlet.fail();
+    if (this.#begun) {
+      this.#outlet.fail();
+    } else if (!this.closed) {
+      this.#outlet.close();
+      this.#request.ledger.replyHead(this.#request, 500, { [ERROR_HEADER]: 'handler failed' }, undefined, false);
+    }
   }
 }
 
-module.exports = { ReplyStream };
+module.exports = { ReplyStream, ERROR_HEADER };

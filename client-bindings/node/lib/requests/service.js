@@ -2,9 +2,8 @@
 
 const { VerteiltError, closed } = require('../errors');
 const { OPEN } = require('./incoming');
+const { ERROR_HEADER } = require('./reply_stream');
 
-/** Names, in an answer that the handler did not make, what happened to it. */
-const ERROR_HEADER = 'verteilt-error';
 const HEALTH = { healthy: 1, unhealthy: 2, draining: 3 };
 
 /** A service of this client. It lives through lost connections and restarts of the broker. */
@@ -103,7 +102,7 @@ class Service {
     if (request.error) return;
     this.options.onError(error, request);
     if (request.state === OPEN) request.reply(500, { [ERROR_HEADER]: 'handler failed' });
-    else request.outlet?.fail();
+    else request.breakOff();
   }
 
   /** A request is answered, passed on or over. */
