@@ -15,6 +15,8 @@ const { PushLedger } = require('./pushes/ledger');
 const { Pusher } = require('./pushes/push');
 const { RequestLedger } = require('./requests/ledger');
 const registry = require('./requests/registry');
+const { ConsumerLedger } = require('./topics/ledger');
+const { Topics } = require('./topics/topics');
 const { parseUrl } = require('./url');
 const { version } = require('../package.json');
 
@@ -44,8 +46,10 @@ class Client extends EventEmitter {
     this.#deliveries = new DeliveryLedger(driver, settles);
     this.#pusher = new Pusher(pushes);
     this.queues = new Queues(driver);
+    const consumers = new ConsumerLedger(driver);
+    this.topics = new Topics(driver, pushes, consumers);
     // On a new connection each says what it has to, in this order.
-    for (const ledger of [this.#deliveries, this.requests, settles, pushes]) driver.addLedger(ledger);
+    for (const ledger of [this.#deliveries, consumers, this.requests, settles, pushes]) driver.addLedger(ledger);
   }
 
   /** Used by `connect`. */
