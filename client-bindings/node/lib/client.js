@@ -64,7 +64,7 @@ class Client extends EventEmitter {
 
   /** Names the inbox that the replies to this client's requests come to: 32 hexadecimal digits. */
   get gatewayId() {
-    return this.requests.gatewayId;
+    return this.requests.calling.gatewayId;
   }
 
   /**
@@ -111,12 +111,12 @@ class Client extends EventEmitter {
 
   /** A request to a service. Resolves when the reply begins; its body may still be on its way then. */
   request(service, options) {
-    return this.requests.request(service, options);
+    return this.requests.calling.request(service, options);
   }
 
   /** Serves requests to a name. Resolves when the broker knows of it. */
   serve(service, options, handler) {
-    return this.requests.serve(service, options, handler);
+    return this.requests.serving.serve(service, options, handler);
   }
 
   /** The services of the namespace, with those who serve them. */
