@@ -35,7 +35,7 @@ function exchange(handler, request) {
   res.assignSocket(socket);
   res.on('prefinish', onPrefinish);
   res.on('finish', onFinish);
-  request.onAbort = (reason) => reply.cancelled(reason);
+  request.onCancel((reason) => reply.cancelled(reason));
 
   // A context of its own: AsyncLocalStorage.enterWith must not reach other requests.
   new AsyncResource('VERTEILTREQUEST', SCOPE).runInAsyncScope(run, undefined, handler, req, res);

@@ -74,7 +74,7 @@ class Reply {
     if (this.#out === null) {
       this.#end(this.failure);
     } else {
-      this.#out.fail(this.failure);
+      this.#out.fail();
       this.#end();
     }
   }
@@ -88,12 +88,8 @@ class Reply {
       return;
     }
     const written = this.#out.write(body);
-    if (this.#out.writable) {
-      written.catch((error) => this.#res.socket?.destroy(error));
-      this.#accepted();
-    } else {
-      this.#sent(written);
-    }
+    if (this.#out.writable) this.#accepted();
+    else this.#sent(written);
   }
 
   #start() {
