@@ -14,7 +14,7 @@ import { loadRoutes } from 'verteilt';
 import { Site } from '../support/site.js';
 import { ask } from '../support/client.js';
 
-const folder = fileURLToPath(new URL('routes', import.meta.url));
+const folder = fileURLToPath(new URL('../fixtures/routes', import.meta.url));
 
 let site;
 before(async () => { site = await Site.start(); });
