@@ -44,8 +44,7 @@ export class Site {
   }
 
   /** The base URL of an application over the queue. */
-  async overQueue(handler, options = {}) {
-    const service = `app${++this.#services}`;
+  async overQueue(handler, { service = `app${++this.#services}`, ...options } = {}) {
     const serving = await serve(handler, { service, url: this.url, ...options });
     this.#closing.push(() => serving.close());
     return `${this.gateway}/${service}`;
