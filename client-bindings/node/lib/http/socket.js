@@ -24,7 +24,7 @@ class RequestSocket extends Duplex {
     this.parser = null;
     this.timeout = 0;
     this.connecting = false;
-    this.encrypted = head.scheme === 'https';
+    this.encrypted = head.encrypted;
     this._httpMessage = null;
     this._paused = false;
   }

@@ -40,7 +40,7 @@ Test.prototype.serverAddress = function serverAddress(server, url) {
   servers[slot] = server;
   this.agent(agent);
   // Some ask where the server listens.
-  this._server = { address: () => { address: '127.0.0.1', family: 'IPv4', port: +new URL(GATEWAY).port } };
+  this._server = { address: () => ({ address: '127.0.0.1', family: 'IPv4', port: +new URL(GATEWAY).port }) };
   return `${GATEWAY}/t${slot}${url}`;
 };
 
