@@ -216,7 +216,8 @@ impl RequestLedger {
                 let _ = taken.send(Err(lease_lost()));
             }
             // Leases and streams end with their connection.
-            (Wish::Part { .. } | Wish::Credit { .. } | Wish::Reply { .. }, None) => {}
+            (Wish::Part { side, broken, .. }, None) => self.end_in_line(side, broken),
+            (Wish::Credit { .. } | Wish::Reply { .. }, None) => {}
             (Wish::Register(_) | Wish::Unregister(_) | Wish::Update(_), _) => {}
         }
     }
@@ -230,7 +231,7 @@ impl RequestLedger {
 
     fn part(&mut self, side: Side, payload: &Bytes, more: bool, broken: bool, out: &mut Outbox) {
         if !self.knows(side) {
-            return;
+            return self.end_in_line(side, broken);
         }
         let (request_id, token) = side.to_wire();
         let message = wire::BodyPart {
@@ -251,6 +252,23 @@ impl RequestLedger {
             }
             // A reply, or a body that was passed on, is whole: the lease is over.
             Side::Worker(token) => self.release(token),
+        }
+    }
+
+    /// The body of a request that has not been sent yet is at its end: a stream without a piece, for a
+    /// piece would need credit.
+    fn end_in_line(&mut self, side: Side, broken: bool) {
+        let Side::Caller(request) = side else {
+            return;
+        };
+        let waits = |outgoing: &Outgoing| outgoing.id == request;
+        let Some(at) = self.queue.iter().position(waits) else {
+            return;
+        };
+        if !broken {
+            self.queue[at].outlet = None;
+        } else if let Some(outgoing) = self.queue.remove(at) {
+            outgoing.fail(&ClientError::refused_number(ErrorCode::BodyBroken.number()));
         }
     }
 
