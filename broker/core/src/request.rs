@@ -265,10 +265,13 @@ impl Requests {
         self.advance(now_us);
         self.forget_results(disk);
         self.end_waits();
-        while let Some((at_us, request)) = self.deadlines.first().copied() {
-            if at_us > self.now_us {
-                break;
-            }
+        let due = self.deadlines.iter();
+        let due = due.take_while(|(at_us, _)| *at_us <= self.now_us);
+        // Those in line first: no worker is to begin what is too late.
+        let is_held = |request: &RequestId| self.open.get(request).and_then(Open::lease).is_some();
+        let (held, waiting): (Vec<_>, Vec<_>) =
+            due.map(|(_, request)| *request).partition(is_held);
+        for request in waiting.into_iter().chain(held) {
             self.end(request, Refusal::DeadlineExceeded);
         }
         while let Some((at_us, gateway)) = self.graces.first().copied() {

@@ -1,4 +1,4 @@
-//! The bytes of requests of durability `disk` in a checkpoint.
+//! Requests of durability `disk` in the ledger of a checkpoint. Without any it ends before them.
 
 use bytes::{BufMut, BytesMut};
 

@@ -128,8 +128,13 @@ pub fn put_ledger(out: &mut BytesMut, ledger: &Ledger) {
         put_varint(out, id.0);
         put_ids(out, parts);
     }
-    topics::put(out, &ledger.topics);
-    book::put(out, &ledger.requests);
+    let has_requests = !ledger.requests.entries.is_empty();
+    if ledger.topics.next != 0 || has_requests {
+        topics::put(out, &ledger.topics);
+    }
+    if has_requests {
+        book::put(out, &ledger.requests);
+    }
 }
 
 /// The ledger that the bytes of format 1 or 2 stand for; `producer_window` is [`crate::Limits::producer_window`].
@@ -169,7 +174,7 @@ pub fn ledger(bytes: Bytes, producer_window: u32) -> Result<Ledger, CodecError> 
         ledger.large.insert(id, fields.ids()?);
     }
     ledger.topics = topics::read(&mut fields)?;
-    // Format 1 ends here.
+    // Format 1 ends here, and so does format 2 without any.
     if !fields.0.is_empty() {
         ledger.requests = book::read(&mut fields)?;
     }

@@ -22,7 +22,8 @@ pub struct Book {
     // What follows is found again from the entries.
     expiring: BTreeSet<(Millis, RequestId)>,
     result_bytes: u64,
-    namespaces: BTreeSet<Arc<str>>,
+    /// With the number of their entries.
+    namespaces: BTreeMap<Arc<str>, usize>,
 }
 
 /// One request.
@@ -288,6 +289,12 @@ impl Book {
             panic!("a request is not forgotten before its end");
         };
         self.expiring.remove(&(outcome.until_ms, request));
+        if let Some(count) = self.namespaces.get_mut(&entry.namespace) {
+            *count -= 1;
+            if *count == 0 {
+                self.namespaces.remove(&entry.namespace);
+            }
+        }
         self.result_bytes -= outcome.body().map_or(0, |body| u64::from(body.length));
     }
 
@@ -298,11 +305,14 @@ impl Book {
         }
     }
 
+    /// One more entry of a namespace, whose name is kept once for all of them.
     fn intern(&mut self, namespace: &Arc<str>) -> Arc<str> {
-        if let Some(known) = self.namespaces.get(namespace) {
-            return Arc::clone(known);
+        if let Some((known, _)) = self.namespaces.get_key_value(namespace) {
+            let known = Arc::clone(known);
+            *self.namespaces.entry(Arc::clone(&known)).or_default() += 1;
+            return known;
         }
-        self.namespaces.insert(Arc::clone(namespace));
+        self.namespaces.insert(Arc::clone(namespace), 1);
         Arc::clone(namespace)
     }
 }

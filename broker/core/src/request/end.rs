@@ -77,6 +77,9 @@ impl Requests {
         let Some(known) = self.connections.remove(&connection) else {
             return;
         };
+        for request in known.waits.iter().copied() {
+            self.forget_waits(connection, request);
+        }
         // Their leases first, so that no request is given to a worker that is going, too.
         let servers: Vec<_> = known.servers.values().chain(&known.leaving).collect();
         for key in &servers {
@@ -97,9 +100,6 @@ impl Requests {
             if let Some(request) = self.tokens.get(&token).copied() {
                 self.end(request, Refusal::BodyBroken);
             }
-        }
-        for request in known.waits {
-            self.forget_waits(connection, request);
         }
         if let Some(gateway) = known.inbox {
             self.lose_inbox(gateway);

@@ -129,7 +129,10 @@ impl Requests {
             return;
         };
         if let Some(known) = self.connections.get_mut(&server.connection) {
-            known.servers.remove(&server.subscription);
+            // The number may stand for a newer one already.
+            if known.servers.get(&server.subscription) == Some(&key) {
+                known.servers.remove(&server.subscription);
+            }
             known.leaving.remove(&key);
         }
         let name = server.service.clone();
