@@ -38,10 +38,11 @@ mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use book::{Book, Stored};
 pub(crate) use book::{Answer, Entry, Outcome, Progress, Work};
+pub use book::{Book, Stored};
 pub use command::{
-    Content, Durable, Forward, Health, NewRequest, Part, Reply, RequestCommand, Serve, ServerInfo, Side,
+    Content, Durable, Forward, Health, NewRequest, Part, Reply, RequestCommand, Serve, ServerInfo,
+    Side,
 };
 pub use effect::{
     DiskOutput, Holder, InstanceStats, RequestEffect, RequestOutput, RequestResult, ServiceStats,
@@ -209,14 +210,12 @@ impl Requests {
             RequestCommand::Part(side, part) => self.part(connection, side, part),
             RequestCommand::Credit(side, bytes) => self.credit(connection, side, bytes),
             RequestCommand::Reply(reply) => self.reply(connection, reply),
-            RequestCommand::Forward(forward) => {
-                match self.forward(connection, *forward) {
-                    Ok(true) => {
-                        self.tell_later(connection, RequestEffect::Done { correlation }, None);
-                    }
-                    done => self.answer(connection, correlation, done.map(|_| ())),
+            RequestCommand::Forward(forward) => match self.forward(connection, *forward) {
+                Ok(true) => {
+                    self.tell_later(connection, RequestEffect::Done { correlation }, None);
                 }
-            }
+                done => self.answer(connection, correlation, done.map(|_| ())),
+            },
             RequestCommand::Serve(serve) => {
                 let done = self.serve(connection, *serve);
                 self.answer(connection, correlation, done);
@@ -269,8 +268,7 @@ impl Requests {
         let due = due.take_while(|(at_us, _)| *at_us <= self.now_us);
         // Those in line first: no worker is to begin what is too late.
         let is_held = |request: &RequestId| self.open.get(request).and_then(Open::lease).is_some();
-        let (held, waiting): (Vec<_>, Vec<_>) =
-            due.map(|(_, request)| *request).partition(is_held);
+        let (held, waiting): (Vec<_>, Vec<_>) = due.map(|(_, request)| *request).partition(is_held);
         for request in waiting.into_iter().chain(held) {
             self.end(request, Refusal::DeadlineExceeded);
         }

@@ -35,7 +35,14 @@ pub(crate) fn tell(out: &mut BytesMut, effect: &RequestEffect) {
                 request_id: id(request.0),
                 known: *known,
             };
-            encode(out, FrameType::RequestAccepted, 0, *correlation, &message, &[]);
+            encode(
+                out,
+                FrameType::RequestAccepted,
+                0,
+                *correlation,
+                &message,
+                &[],
+            );
         }
         RequestEffect::Result {
             correlation,
@@ -136,12 +143,7 @@ fn reply(
     encode(out, FrameType::Reply, 0, 0, &message, &content.payload);
 }
 
-fn result_reply(
-    out: &mut BytesMut,
-    correlation: u64,
-    request: RequestId,
-    result: &RequestResult,
-) {
+fn result_reply(out: &mut BytesMut, correlation: u64, request: RequestId, result: &RequestResult) {
     let mut message = wire::ResultReply {
         request_id: id(request.0),
         ..wire::ResultReply::default()
@@ -176,7 +178,14 @@ fn result_reply(
             message.service = holder.map_or("", |(name, _)| name).to_owned();
         }
     }
-    encode(out, FrameType::ResultReply, 0, correlation, &message, payload);
+    encode(
+        out,
+        FrameType::ResultReply,
+        0,
+        correlation,
+        &message,
+        payload,
+    );
 }
 
 /// Why a request has no reply, and who held it.

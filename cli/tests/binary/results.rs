@@ -81,7 +81,11 @@ async fn reply(client: &Client, id: u128) -> String {
 
 fn in_time<F: Future>(work: F) -> F::Output {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async { tokio::time::timeout(DEADLINE * 2, work).await.expect("in time") })
+    runtime.block_on(async {
+        tokio::time::timeout(DEADLINE * 2, work)
+            .await
+            .expect("in time")
+    })
 }
 
 #[test]
@@ -98,7 +102,10 @@ fn killed_before_it_begins() {
         // Accepted before, though nobody could tell its caller so.
         assert!(disk(&client, 3).detach().await.unwrap().known);
         let pending = client.result(RequestId(2), Duration::ZERO).await.unwrap();
-        assert!(matches!(pending, RequestResult::Pending { .. }), "{pending:?}");
+        assert!(
+            matches!(pending, RequestResult::Pending { .. }),
+            "{pending:?}"
+        );
         let worker = Worker::start(&broker.url, 3).await;
         for id in 1..=3 {
             assert_eq!(reply(&client, id).await, "attempt 1, 100000 bytes");
@@ -190,7 +197,10 @@ fn results_are_kept_for_their_time() {
         gone(client).await;
         broker.kill();
         broker.restart();
-        let unknown = client.result(RequestId(1), Duration::ZERO).await.unwrap_err();
+        let unknown = client
+            .result(RequestId(1), Duration::ZERO)
+            .await
+            .unwrap_err();
         assert_eq!(unknown.code(), Some(ErrorCode::RequestUnknown));
         // The id is free.
         assert!(!disk(client, 1).detach().await.unwrap().known);

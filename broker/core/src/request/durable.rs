@@ -416,7 +416,10 @@ impl Requests {
         self.disk.events.push(RequestEvent::Failed {
             request,
             refusal,
-            holder: holder.as_ref().map(|(name, _)| Arc::clone(name)).unwrap_or_default(),
+            holder: holder
+                .as_ref()
+                .map(|(name, _)| Arc::clone(name))
+                .unwrap_or_default(),
             until_ms: self.kept_until(),
         });
         let result = RequestResult::Failed {
