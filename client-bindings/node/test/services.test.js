@@ -63,6 +63,10 @@ test('what a handler returns is the answer; what it throws stays here', async (t
     if (request.endpoint === 'throws') throw new Error('secret');
     if (request.endpoint === 'rejects') return Promise.reject(new Error('secret'));
     if (request.endpoint === 'headers') return { headers: { a: 'x'.repeat(70000) } };
+    if (request.endpoint === 'large head') {
+      request.replyStart(200, { a: 'x'.repeat(70000) }).end('body');
+      return undefined;
+    }
     if (request.endpoint === 'begins') {
       request.replyStart(200, {});
       throw new Error('begun');
@@ -71,13 +75,13 @@ test('what a handler returns is the answer; what it throws stays here', async (t
   });
   const sync = await other.request('returns', { endpoint: 'sync' });
   assert.deepEqual([sync.status, sync.headers.get('a'), await sync.body.text()], [200, 'b', 'sync']);
-  for (const endpoint of ['throws', 'rejects', 'headers', 'begins', 'nothing']) {
+  for (const endpoint of ['throws', 'rejects', 'headers', 'large head', 'begins', 'nothing']) {
     const response = await other.request('returns', { endpoint });
     assert.equal(response.status, 500, endpoint);
     assert.equal(response.headers.get('verteilt-error'), 'handler failed');
     assert.equal(await response.body.text(), '');
   }
-  assert.deepEqual(failures.map(([, endpoint]) => endpoint), ['throws', 'rejects', 'headers', 'begins', 'nothing']);
+  assert.deepEqual(failures.map(([, endpoint]) => endpoint), ['throws', 'rejects', 'headers', 'large head', 'begins', 'nothing']);
   assert.equal(failures[0][0], 'secret');
 });
 
