@@ -45,6 +45,12 @@ impl Broker {
         Ok(Self { launch, child, url })
     }
 
+    /// How it was started.
+    #[must_use]
+    pub fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn url(&self) -> &str {
@@ -122,6 +128,22 @@ pub fn processor_time(id: u32) -> Result<Duration> {
         .sum();
     // Linux gives hundredths of a second here, on every architecture that it is built for now.
     Ok(Duration::from_millis(ticks * 10))
+}
+
+/// As [`processor_time`], to the nanosecond; threads that have ended do not count.
+///
+/// # Errors
+/// If it is gone.
+pub fn processor_time_of_threads(id: u32) -> Result<Duration> {
+    let mut nanos = 0;
+    for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+        let Ok(stat) = fs::read_to_string(thread?.path().join("schedstat")) else {
+            continue;
+        };
+        let run = stat.split_whitespace().next().unwrap_or_default();
+        nanos += run.parse::<u64>().context("the system counts no time")?;
+    }
+    Ok(Duration::from_nanos(nanos))
 }
 
 /// Bytes that a process has had written to its disk.

@@ -1,5 +1,5 @@
 //! What a broker holds: memory and disk with many jobs waiting, how long it takes to start with them,
-//! and what is left of it when they are gone.
+//! and what is left of it when they are gone; then what it takes while nobody does anything.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use tokio::time::sleep;
 use verteilt_benches::load::{Keep, Kind, Outcome, Plan, Watch, drive};
-use verteilt_benches::process::{Broker, Launch};
+use verteilt_benches::process::{Broker, Launch, processor_time_of_threads};
 use verteilt_benches::program::{Common, Stage};
 use verteilt_benches::report::Report;
 use verteilt_benches::scratch::disk_bytes;
@@ -25,7 +25,13 @@ struct Arguments {
     /// Bytes of a body
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     body_bytes: u32,
+    /// Connections of those who do nothing; this process needs as many open files, and the broker too
+    #[arg(long, default_value_t = 9_000)]
+    idle_connections: u32,
 }
+
+/// How long it is looked at while nothing happens.
+const IDLE: Duration = Duration::from_secs(20);
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -60,6 +66,8 @@ async fn run(arguments: &Arguments, stage: &Stage) -> Result<()> {
         report,
     };
     house.measure().await?;
+    house.start_anew().await?;
+    house.idle().await?;
     arguments.common.show(&house.report)
 }
 
@@ -98,6 +106,46 @@ impl House<'_> {
         self.drain("drain again").await?;
         self.checkpoint("drained again").await?;
         self.weigh("drained again, after a checkpoint")
+    }
+
+    /// An empty broker, so that nothing it gave out before is used again.
+    async fn start_anew(&mut self) -> Result<()> {
+        self.broker.kill().await?;
+        self.data = self.stage.scratch.fresh("idle")?;
+        let launch = self.broker.launch().clone();
+        self.broker = Broker::start(Launch {
+            data: self.data.clone(),
+            ..launch
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn idle(&mut self) -> Result<()> {
+        sleep(Duration::from_secs(2)).await;
+        self.look("idle").await?;
+        let before = self.broker.memory()?.now_bytes;
+        let mut clients = Vec::new();
+        for _ in 0..self.arguments.idle_connections {
+            clients.push(self.broker.client().await?);
+        }
+        let after = self.broker.memory()?.now_bytes;
+        let each = after.saturating_sub(before) as f64 / clients.len().max(1) as f64;
+        let name = format!("memory of one of {} idle connections", clients.len());
+        self.report.add(&name, "KiB", each / 1024.0);
+        self.look(&format!("with {} idle connections", clients.len()))
+            .await
+    }
+
+    async fn look(&mut self, when: &str) -> Result<()> {
+        let id = self.broker.id()?;
+        let before = processor_time_of_threads(id)?;
+        sleep(IDLE).await;
+        let took = processor_time_of_threads(id)?.saturating_sub(before);
+        let share = took.as_secs_f64() / IDLE.as_secs_f64() * 100.0;
+        self.report
+            .add(&format!("processor time, {when}"), "% of a core", share);
+        Ok(())
     }
 
     async fn push(&mut self, name: &str) -> Result<Outcome> {

@@ -3,7 +3,7 @@
 //! Nearly all jobs arrive in that order, so they are appended to a run; the few that come back into
 //! the middle stand in a sorted set beside it. A job that leaves from the middle of the run leaves
 //! its entry behind, which is passed over later: an entry counts only while the job is queued with
-//! this very due time.
+//! this very due time. While nothing was left behind nobody has to ask.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -19,6 +19,8 @@ pub(crate) struct Lane {
     run: VecDeque<VecDeque<Entry>>,
     tail: Option<Entry>,
     late: BTreeSet<Entry>,
+    // Entries of the run that were left behind.
+    stale: usize,
     // Live entries of run and late together.
     pub(crate) live: usize,
 }
@@ -42,26 +44,41 @@ impl Lane {
         }
     }
 
-    /// The entry counts no longer. Its place in the run goes with [`Self::clean`].
+    /// The entry counts no longer. From the front of the run it goes at once, from elsewhere with
+    /// [`Self::clean`].
     pub(crate) fn remove(&mut self, entry: Entry) {
         self.live -= 1;
-        if !self.late.is_empty() {
-            self.late.remove(&entry);
+        // What came back with the same due time is late, and was left behind in the run before.
+        let was_late = !self.late.is_empty() && self.late.remove(&entry);
+        let front = self.run.front().and_then(VecDeque::front);
+        if front == Some(&entry) {
+            self.pop_front();
+            self.stale -= usize::from(was_late);
+        } else if !was_late {
+            self.stale += 1;
         }
     }
 
     /// Drops what no longer counts from the front of the run.
     pub(crate) fn clean(&mut self, is_live: impl Fn(Entry) -> bool) {
-        while let Some(chunk) = self.run.front_mut() {
-            match chunk.front() {
-                Some(front) if is_live(*front) => break,
-                Some(_) => {
-                    chunk.pop_front();
+        while self.stale > 0 {
+            match self.run.front().and_then(VecDeque::front) {
+                Some(front) if !is_live(*front) => {
+                    self.pop_front();
+                    self.stale -= 1;
                 }
-                None => {
-                    self.run.pop_front();
-                }
+                _ => break,
             }
+        }
+    }
+
+    fn pop_front(&mut self) {
+        let Some(chunk) = self.run.front_mut() else {
+            return;
+        };
+        chunk.pop_front();
+        if chunk.is_empty() {
+            self.run.pop_front();
         }
         if self.run.is_empty() {
             self.tail = None;
@@ -83,7 +100,7 @@ impl Lane {
             .iter()
             .flatten()
             .copied()
-            .filter(move |e| is_live(*e))
+            .filter(move |e| self.stale == 0 || is_live(*e))
             .peekable();
         let mut late = self.late.iter().copied().peekable();
         std::iter::from_fn(move || match (run.peek().copied(), late.peek().copied()) {

@@ -1,4 +1,8 @@
-//! Memory that begins at a page, as writes past the page cache need it.
+//! Memory that begins at a page, as reads and writes past the page cache need it.
+
+use std::ops::Range;
+
+use bytes::Bytes;
 
 use super::layout::PAGE_BYTES;
 
@@ -51,6 +55,15 @@ impl Aligned {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.start + self.length]
     }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.start + self.length]
+    }
+
+    /// A part of it, without a copy.
+    pub(super) fn into_part(self, part: Range<usize>) -> Bytes {
+        Bytes::from(self.memory).slice(self.start + part.start..self.start + part.end)
+    }
 }
 
 #[cfg(test)]
@@ -71,5 +84,7 @@ mod tests {
             );
             assert!(aligned.bytes()[3..].iter().all(|byte| *byte == 0));
         }
+        aligned.bytes_mut()[5] = 7;
+        assert_eq!(aligned.into_part(1..6), b"bc\0\0\x07"[..]);
     }
 }

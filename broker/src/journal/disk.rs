@@ -6,11 +6,18 @@ use std::{
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
-use super::JournalError;
+use bytes::{Bytes, BytesMut};
+
 #[cfg(test)]
 use super::tests::hook::{DiskHook, DiskOperation};
+use super::{JournalError, aligned::Aligned, layout::PAGE_BYTES};
+
+/// From here on a read passes by the page cache: batches are written past it, so nothing of them is
+/// there, and the copy out of it costs more than the read. Smaller ones gain from its reading ahead.
+const LARGE_READ_BYTES: usize = 64 * 1024;
 
 /// The disk. In production nothing but the file system; in tests it may carry a hook.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +67,7 @@ impl Disk {
             file,
             path: path.to_owned(),
             disk: self.clone(),
+            past_cache: OnceLock::new(),
         })
     }
 
@@ -134,6 +142,8 @@ pub(super) struct DiskFile {
     path: PathBuf,
     #[cfg_attr(not(test), allow(dead_code))]
     disk: Disk,
+    /// The same file for large reads, once there was one; `None` where that is not to be had.
+    past_cache: OnceLock<Option<File>>,
 }
 
 impl DiskFile {
@@ -144,9 +154,7 @@ impl DiskFile {
     /// The same file for writes that pass by the page cache; `None` where that is not to be had. Such
     /// writes need memory that begins at a page, and offsets and lengths of whole sectors.
     pub(super) fn direct(&self) -> Option<Self> {
-        let direct = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
-        let mut options = OpenOptions::new();
-        options.write(true).custom_flags(direct);
+        let options = past_cache(OpenOptions::new().write(true))?;
         self.disk.open_with(&options, &self.path, "open").ok()
     }
 
@@ -184,6 +192,34 @@ impl DiskFile {
             .map_err(|source| self.refused("read", source))
     }
 
+    /// Reads this many bytes into memory of their own.
+    pub(super) fn read(&self, offset: u64, length: usize) -> Result<Bytes, JournalError> {
+        if length >= LARGE_READ_BYTES
+            && let Some(bytes) = self.read_past_cache(offset, length)
+        {
+            return Ok(bytes);
+        }
+        let mut bytes = BytesMut::zeroed(length);
+        self.read_at(&mut bytes, offset)?;
+        Ok(bytes.freeze())
+    }
+
+    /// None if that is not to be had, or fails: the other way either can, or names the error.
+    fn read_past_cache(&self, offset: u64, length: usize) -> Option<Bytes> {
+        let open = || {
+            past_cache(OpenOptions::new().read(true))?
+                .open(&self.path)
+                .ok()
+        };
+        let file = self.past_cache.get_or_init(open).as_ref()?;
+        let before = usize::try_from(offset % u64::from(PAGE_BYTES)).ok()?;
+        let extent = (before + length).next_multiple_of(PAGE_BYTES as usize);
+        let mut memory = Aligned::zeros(extent);
+        let read = file.read_exact_at(memory.bytes_mut(), offset - before as u64);
+        read.is_ok()
+            .then(|| memory.into_part(before..before + length))
+    }
+
     pub(super) fn length(&self) -> Result<u64, JournalError> {
         let metadata = self
             .file
@@ -203,6 +239,11 @@ fn refused(path: &Path, op: &'static str, source: io::Error) -> JournalError {
         op,
         source,
     }
+}
+
+fn past_cache(options: &mut OpenOptions) -> Option<OpenOptions> {
+    let direct = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).ok()?;
+    Some(options.custom_flags(direct).clone())
 }
 
 /// True when the file system does not take the write in this form.

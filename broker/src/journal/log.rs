@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
     Batch, JournalError, JournalLog, Place,
@@ -276,9 +276,8 @@ fn retire_trimmed(state: &mut State) {
 }
 
 fn read_place(segment: &Segment, place: Place) -> Result<Bytes, JournalError> {
-    let mut bytes = BytesMut::zeroed(place.length as usize);
-    segment.file.read_at(&mut bytes, place.offset.into())?;
-    Ok(bytes.freeze())
+    let (offset, length) = (place.offset.into(), place.length as usize);
+    segment.file.read(offset, length)
 }
 
 fn not_durable(place: Place) -> JournalError {

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use verteilt_protocol::{ErrorCode, Frame, FrameType, limits, wire};
 
 use super::writer::Outbox;
 use crate::error::ClientError;
-use crate::options::milliseconds;
 use crate::request::{
     Delivered, GatewayId, Inlet, Outgoing, Outlet, Replied, RequestId, Service, Side, Wish,
 };
@@ -94,6 +92,15 @@ impl RequestLedger {
             if outgoing.reply.is_closed() {
                 continue;
             }
+            // There was no connection for all that time: nobody is to begin with it now.
+            if outgoing.deadline <= Instant::now() {
+                let error = ClientError::Deadline {
+                    what: "the request",
+                    limit: outgoing.deadline - outgoing.made,
+                };
+                outgoing.fail(&error);
+                continue;
+            }
             self.open_inbox(out, correlation);
             *correlation += 1;
             self.send(outgoing, out, *correlation);
@@ -114,18 +121,7 @@ impl RequestLedger {
     }
 
     fn send(&mut self, outgoing: Outgoing, out: &mut Outbox, correlation: u64) {
-        let left = outgoing.deadline.saturating_duration_since(Instant::now());
-        let message = wire::Request {
-            service: outgoing.service,
-            version: outgoing.version,
-            request_id: outgoing.id.to_wire(),
-            deadline_ms: milliseconds(left).max(1),
-            endpoint: outgoing.endpoint,
-            header_length: outgoing.header_length,
-            more: outgoing.outlet.is_some(),
-            parent_request_id: outgoing.parent.map(RequestId::to_wire).unwrap_or_default(),
-            ..wire::Request::default()
-        };
+        let message = outgoing.message();
         out.with_payload(FrameType::Request, correlation, &message, &outgoing.payload);
         let open = Open {
             correlation,

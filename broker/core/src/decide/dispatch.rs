@@ -17,7 +17,14 @@ struct Share<'a> {
     subscription: &'a Subscription,
     jobs: u32,
     bytes: u64,
-    ids: [Vec<JobId>; 2],
+    lots: [Lot; 2],
+}
+
+/// What goes under one token.
+#[derive(Default)]
+struct Lot {
+    ids: Vec<JobId>,
+    jobs: Vec<Delivery>,
 }
 
 /// One round over a queue; nothing is decided when no job and taker meet.
@@ -28,11 +35,11 @@ pub(crate) fn round(shard: &Shard, queue: QueueId, out: &mut Decision) {
     }
     let mut tokens = [shard.volatile_token, shard.lsn];
     for share in deal(shard, queue) {
-        let [durable, volatile] = share.ids;
-        for (kind, ids) in [(1, durable), (0, volatile)] {
-            if !ids.is_empty() {
+        let [durable, volatile] = share.lots;
+        for (kind, lot) in [(1, durable), (0, volatile)] {
+            if !lot.ids.is_empty() {
                 tokens[kind] += 1;
-                lend(shard, share.key, share.subscription, tokens[kind], ids, out);
+                lend(shard, share.key, share.subscription, tokens[kind], lot, out);
             }
         }
     }
@@ -57,14 +64,14 @@ impl<'a> Share<'a> {
             subscription: &shard.jobs.index.subscriptions[&key],
             jobs: 0,
             bytes: 0,
-            ids: [Vec::new(), Vec::new()],
+            lots: [Lot::default(), Lot::default()],
         }
     }
 
     fn has_room(&self, shard: &Shard, id: JobId, job: &Job) -> bool {
         // A pull gets one answer, and an answer has one token: jobs of one kind only.
         let other_kind = usize::from(!id.is_volatile());
-        let mixed = self.subscription.is_pull() && !self.ids[other_kind].is_empty();
+        let mixed = self.subscription.is_pull() && !self.lots[other_kind].ids.is_empty();
         let bytes = self.bytes + u64::from(job.length);
         !mixed
             && (self.jobs as usize) < shard.limits.delivery_jobs_max
@@ -74,10 +81,12 @@ impl<'a> Share<'a> {
                 .has_room(self.jobs, self.bytes, job.length)
     }
 
-    fn take(&mut self, id: JobId, job: &Job) {
+    fn take(&mut self, shard: &Shard, id: JobId, job: &Job) {
         self.jobs += 1;
         self.bytes += u64::from(job.length);
-        self.ids[usize::from(id.is_volatile())].push(id);
+        let lot = &mut self.lots[usize::from(id.is_volatile())];
+        lot.ids.push(id);
+        lot.jobs.push(delivery(shard, id, job));
     }
 }
 
@@ -95,7 +104,7 @@ fn deal(shard: &Shard, queue: QueueId) -> Vec<Share<'_>> {
                 break 'line;
             };
             if share.has_room(shard, id, job) {
-                share.take(id, job);
+                share.take(shard, id, job);
                 open.push_back(share);
                 break;
             }
@@ -111,13 +120,9 @@ fn lend(
     key: SubscriptionKey,
     subscription: &Subscription,
     token: u64,
-    ids: Vec<JobId>,
+    Lot { ids, jobs }: Lot,
     out: &mut Decision,
 ) {
-    let deliveries = ids.iter().filter_map(|id| Some((id, shard.job(*id)?)));
-    let jobs = deliveries
-        .map(|(id, job)| delivery(shard, *id, job))
-        .collect();
     let session = subscription.session;
     out.event(Event::Leased {
         session,

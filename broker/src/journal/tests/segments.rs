@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::bench::{Bench, InFiles, SEGMENT_BYTES, append_many, read_all};
-use crate::journal::{FileJournal, Journal};
+use super::bench::{Bench, InFiles, SEGMENT_BYTES, append_many, batch, read_all};
+use crate::journal::{FileJournal, Journal, JournalError};
 
 /// Waits for the preparing thread.
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -216,5 +216,41 @@ fn the_watermark_follows() {
         fs::read(bench.watermark()).unwrap(),
         closed,
         "written only when it moves"
+    );
+}
+
+/// Pieces large and small, from any byte on, also of a file whose end is missing.
+#[test]
+fn a_piece_is_read_as_it_was_written_wherever_it_begins() {
+    let mut bench = InFiles::new();
+    bench.options.segment_bytes = 1024 * 1024;
+    let (mut journal, _) = bench.open();
+    let mut lsn = 0;
+    for bytes in [70_001, 300, 65_536, 200_000, 65_535, 4_000, 300_000] {
+        lsn += 1;
+        let written = batch(0, lsn, 1, bytes);
+        let place = journal.append(&written).unwrap();
+        let log = journal.log();
+        assert_eq!(log.read(place).unwrap(), written.payload);
+        let mut offset = 1;
+        while offset < bytes {
+            let part = place.part(offset as u32, (bytes - offset) as u32).unwrap();
+            assert_eq!(log.read(part).unwrap(), written.payload[offset..]);
+            offset += 1 + bytes / 3;
+        }
+    }
+    assert_eq!(read_all(journal.log().as_ref(), 0, 0).len(), 7);
+
+    let place = append_many(&mut journal, lsn, 1, 250_000).remove(0);
+    let end = u64::from(place.offset + place.length);
+    let file = fs::File::options().write(true).open(bench.segment(1));
+    file.unwrap().set_len(end - 1).unwrap();
+    let log = journal.log();
+    let refused = log.read(place).unwrap_err();
+    assert!(matches!(refused, JournalError::Io { op: "read", .. }));
+    let rest = place.part(0, place.length - 1).unwrap();
+    assert_eq!(
+        log.read(rest).unwrap(),
+        batch(0, lsn + 1, 1, 250_000).payload[..249_999]
     );
 }
