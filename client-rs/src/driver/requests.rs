@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use verteilt_protocol::{ErrorCode, Frame, FrameType, limits, wire};
 
