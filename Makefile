@@ -14,7 +14,7 @@ MORE  := --features verteilt-client/embedded
 ALL   := --release --workspace --locked $(MORE)
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
-.PHONY: help build test check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
+.PHONY: help build test test-node check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
         bench-peers bench-footprint bench-retention storm torture sim mutants mutants-apply \
         clean-data toolchain test-tools
 
@@ -26,6 +26,11 @@ build: ## the binary: target/release/verteilt
 
 test: test-tools check ## everything: the checks, then every test
 	$(CARGO) test $(ALL)
+	@$(MAKE) test-node
+
+NODE := client-bindings/node
+test-node: test-tools ## the Node client against the binary of target/release (VERTEILT_BIN names another)
+	cd $(NODE) && npm ci --no-audit --no-fund --loglevel=error && npm test
 
 check: toolchain fmt-check clippy docs fuzz-check mutants-apply deny house-rules ## the quick part, no broker is started
 
@@ -142,9 +147,9 @@ define need
 endef
 
 # A linker for Rust, strace to count the fdatasync calls behind an acknowledgement, a file system to
-# fill.
+# fill, Node 20 or newer for its client.
 test-tools:
-	$(call need,$(call missing,cc:gcc cc:libc6-dev strace:strace mkfs.ext4:e2fsprogs mount:mount))
+	$(call need,$(call missing,cc:gcc cc:libc6-dev strace:strace mkfs.ext4:e2fsprogs mount:mount node:nodejs npm:npm))
 
 budget-tools:
 	$(call need,$(call missing,valgrind:valgrind))

@@ -2,6 +2,7 @@
 
 const os = require('node:os');
 const { ProtocolError, VerteiltError, badArgument, refused } = require('../errors');
+const { sayAgain } = require('../connection/standing');
 const { checkName, checkLabel, checkNumber } = require('../names');
 const { decode } = require('../protocol/message');
 const { TYPE } = require('../protocol/frame_types');
@@ -19,7 +20,6 @@ const { newId, idToBytes, idToHex } = require('./ids');
 const DEADLINE_SLACK_MS = 2000;
 /** How often overdue requests are looked for. */
 const SWEEP_MS = 250;
-const SERVE_AGAIN_MS = 1000;
 const BODY_BROKEN = 322;
 const REQUEST_LOST = 315;
 const LEASE_LOST = 301;
@@ -409,15 +409,10 @@ class RequestLedger {
   }
 
   #serveAgain(service) {
-    const again = { what: 'the service', type: TYPE.SERVE, name: 'Serve', message: service.message(), once: true };
-    this.#driver.call(again).catch((error) => {
-      if (this.#services.get(service.subscription) !== service || error.code === 'CLOSED' || error.code === 'CONNECT') return;
-      if (error.retryable) {
-        setTimeout(() => this.#driver.ready && this.#serveAgain(service), SERVE_AGAIN_MS).unref();
-      } else {
-        this.#services.delete(service.subscription);
-        service.stop(error);
-      }
+    const call = { what: 'the service', type: TYPE.SERVE, name: 'Serve', message: service.message() };
+    sayAgain(this.#driver, call, () => this.#services.get(service.subscription) === service, (error) => {
+      this.#services.delete(service.subscription);
+      service.stop(error);
     });
   }
 
