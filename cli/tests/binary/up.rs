@@ -76,14 +76,14 @@ fn broker_and_gateway_stay_up() {
         status == 200 && shown.contains("<!doctype html>"),
         "{shown}"
     );
-    let (status, cart) = http("PUT", &format!("{gateway}/cart/carts/a/tea"), &[], b"");
+    let (status, cart) = http("PUT", &format!("{gateway}/cart/carts/a/fox/1"), &[], b"");
     assert_eq!(
-        (status, cart.ends_with("{\"tea\":1}")),
+        (status, cart.ends_with("{\"fox\":1}")),
         (200, true),
         "{cart}"
     );
     let (_, stock) = http("GET", &format!("{gateway}/stock/items"), &[], b"");
-    assert!(stock.contains("\"left\":7,\"room\":8"), "{stock}");
+    assert!(stock.contains("\"room\":24,\"left\":23"), "{stock}");
     let (_, counted) = http("GET", &metrics, &[], b"");
     let line = "verteilt_gateway_requests_total{route=\"cart\",service=\"cart\",status=\"2xx\"} 1";
     assert!(counted.contains(line), "{counted}");
