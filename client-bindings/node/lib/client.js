@@ -3,6 +3,8 @@
 const { EventEmitter } = require('node:events');
 const { Driver } = require('./connection/driver');
 const { badArgument } = require('./errors');
+const { instanceIndex, join } = require('./instances/member');
+const { supervise } = require('./instances/supervisor');
 const { checkName, checkNumber } = require('./names');
 const { CLIENT_NAME_BYTES_MAX, BATCH_JOBS_MAX, RESERVE_WAIT_MS_MAX } = require('./protocol/limits');
 const { DeliveryLedger } = require('./jobs/deliveries');
@@ -64,7 +66,7 @@ class Client extends EventEmitter {
 
   /** Names the inbox that the replies to this client's requests come to: 32 hexadecimal digits. */
   get gatewayId() {
-    return this.requests.gatewayId;
+    return this.requests.calling.gatewayId;
   }
 
   /**
@@ -99,24 +101,35 @@ class Client extends EventEmitter {
 
   /** Runs a handler on the jobs of a queue. Resolves with the worker when the broker knows of it. */
   async work(queue, options, handler) {
-    const { signal } = options;
-    signal?.throwIfAborted();
-    const worker = new Worker(this.#deliveries, queue, options, handler);
-    await worker.ready;
-    const stop = () => worker.drain().catch(() => {});
-    if (signal?.aborted) stop();
-    else signal?.addEventListener('abort', stop, { once: true });
-    return worker;
+    return this.#inInstances(`work ${queue}`, options, async () => {
+      const { signal } = options;
+      signal?.throwIfAborted();
+      const worker = new Worker(this.#deliveries, queue, options, handler);
+      await worker.ready;
+      const stop = () => worker.drain().catch(() => {});
+      if (signal?.aborted) stop();
+      else signal?.addEventListener('abort', stop, { once: true });
+      return worker;
+    });
+  }
+
+  /** Without `instances` here and now; else in children, which come to this very call by themselves. */
+  async #inInstances(key, options, run) {
+    if (options.instances === undefined) return run();
+    if (instanceIndex() === null) return supervise(key, options);
+    const running = await run();
+    join(key, running, this, options.graceMs);
+    return running;
   }
 
   /** A request to a service. Resolves when the reply begins; its body may still be on its way then. */
   request(service, options) {
-    return this.requests.request(service, options);
+    return this.requests.calling.request(service, options);
   }
 
   /** Serves requests to a name. Resolves when the broker knows of it. */
   serve(service, options, handler) {
-    return this.requests.serve(service, options, handler);
+    return this.#inInstances(`serve ${service}`, options, () => this.requests.serving.serve(service, options, handler));
   }
 
   /** The services of the namespace, with those who serve them. */

@@ -100,9 +100,15 @@ export class Client extends EventEmitter {
   pushBatch(queue: string, bodies: readonly (Data | null)[], options?: PushOptions): Promise<Pushed[]>;
   subscribe(queue: string, options?: SubscribeOptions): Subscription;
   reserve(queue: string, options?: { max?: number; waitMs?: number; signal?: AbortSignal }): Promise<Job[]>;
+  work(queue: string, options: WorkOptions & InInstances, handler: (job: Job) => unknown): Promise<Running>;
   work(queue: string, options: WorkOptions, handler: (job: Job) => unknown): Promise<Worker>;
 
   request(service: string, options?: RequestOptions): Promise<Response>;
+  serve(
+    service: string,
+    options: ServeOptions & InInstances,
+    handler: (request: Request) => ReplyInit | void | PromiseLike<ReplyInit | void>,
+  ): Promise<Running>;
   serve(
     service: string,
     options: ServeOptions,
@@ -113,6 +119,22 @@ export class Client extends EventEmitter {
 
   /** Takes nothing new, waits for what is under way, says goodbye. */
   close(options?: { timeoutMs?: number }): Promise<void>;
+}
+
+/** In children of this process, supervised: the script runs again in each, and comes to this call there. */
+export interface InInstances {
+  instances: 'cores' | number;
+  /** How long a child may go on when it drains: 10,000. */
+  graceMs?: number;
+}
+
+/** What runs here, or in children. */
+export interface Running {
+  readonly ended: Promise<Error | null>;
+  drain(options?: { graceMs?: number }): Promise<unknown>;
+  /** Of children only. */
+  readonly pids?: number[];
+  readonly restarts?: number;
 }
 
 // ---- requests

@@ -13,42 +13,7 @@ const { encode, decode } = require('../lib/protocol/message');
 const { Outbox } = require('../lib/protocol/outbox');
 const { Reader } = require('../lib/protocol/reader');
 const requests = require('../lib/protocol/requests');
-const { MESSAGES } = require('../lib/protocol/schema');
-
-const FOLDER = path.join(__dirname, '../../../protocol/golden');
-const ENUMS = enumsOfTheSchema();
-
-function enumsOfTheSchema() {
-  const text = fs.readFileSync(path.join(FOLDER, '../proto/verteilt.proto'), 'utf8');
-  return Object.fromEntries([...text.matchAll(/^\s*([A-Z][A-Z_]+) = (\d+);/gm)].map(([, name, number]) => [name, Number(number)]));
-}
-
-const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
-
-/** The canonical JSON of a message as this client has messages. */
-function fromJson(name, json) {
-  const message = {};
-  for (const row of MESSAGES[name]) {
-    const [, key, type] = row.split(' ');
-    const snake = Object.keys(json).find((found) => camel(found) === key);
-    const value = snake === undefined ? undefined : json[snake];
-    const bare = type.replace(/[*?]$/, '');
-    if (value === undefined || value === null) message[key] = type.endsWith('?') ? undefined : null;
-    else message[key] = type.endsWith('*') ? value.map((one) => scalar(bare, one)) : scalar(bare, value);
-  }
-  return message;
-}
-
-function scalar(type, value) {
-  if (MESSAGES[type]) return fromJson(type, value);
-  if (type === 'bytes') return Buffer.from(value, 'base64');
-  if (type === 'enum') return ENUMS[value];
-  if (type === 'uint64') {
-    const wide = BigInt(value);
-    return wide > BigInt(Number.MAX_SAFE_INTEGER) ? wide : Number(wide);
-  }
-  return value;
-}
+const { GOLDEN: FOLDER, fromJson, fromScalar } = require('./frames');
 
 /** Runs bytes through the inflow and gives the frames that came out, in pieces of `size`. */
 function cut(bytes, size = bytes.length) {
@@ -119,7 +84,7 @@ function ownWriter(json, payload) {
   const { type, message } = json;
   const latin1 = (base64) => Buffer.from(base64, 'base64').latin1Slice();
   const correlation = Number(json.correlation);
-  const token = message && scalar('uint64', message.token ?? '0');
+  const token = message && fromScalar('uint64', message.token ?? '0');
   const headers = message?.header_length ? HeaderBlock.fromBlock(payload.latin1Slice(0, message.header_length)) : undefined;
   const body = message?.header_length ? payload.subarray(message.header_length) : payload;
   if (type === 'REQUEST' && message.token === '0') {
@@ -138,7 +103,7 @@ function ownWriter(json, payload) {
     return (out) => requests.writePart(out, latin1(message.request_id), token, message.more, message.abort_code, body);
   }
   if (type === 'STREAM_CREDIT') {
-    return (out) => requests.writeCredit(out, latin1(message.request_id), token, scalar('uint64', message.bytes));
+    return (out) => requests.writeCredit(out, latin1(message.request_id), token, fromScalar('uint64', message.bytes));
   }
   return null;
 }

@@ -157,7 +157,7 @@ class Incoming {
 
   /** A request of its own, with what is left of this one's deadline; given up together with it. */
   call(service, options = {}) {
-    return this.serving.client.requests.request(service, options, this);
+    return this.serving.client.requests.calling.request(service, options, this);
   }
 
   /** The lease is over for a reason that is not this worker's. */

@@ -60,7 +60,7 @@ class Service {
     if (!(health in HEALTH)) throw new VerteiltError('BAD_ARGUMENT', `health is ${Object.keys(HEALTH).join(', ')}`);
     if (!this.running) throw closed();
     this.#health = health;
-    await this.client.requests.updateService(this);
+    await this.client.requests.serving.updateService(this);
   }
 
   /** Runs the handler on a request. */
@@ -130,10 +130,10 @@ class Service {
   async drain({ graceMs = 10000 } = {}) {
     if (this.running) {
       this.#health = 'draining';
-      await this.client.requests.endService(this, graceMs);
+      await this.client.requests.serving.endService(this, graceMs);
     }
     await this.#settled(graceMs);
-    return this.client.requests.giveUp(this, ERROR_HEADER);
+    return this.client.requests.serving.giveUp(this, ERROR_HEADER);
   }
 
   /** As `drain`, without waiting. */

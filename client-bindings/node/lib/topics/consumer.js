@@ -154,7 +154,7 @@ class Consumer {
   #consumed(partition, offset) {
     const { driver } = this.#ledger;
     // A partition that was lost meanwhile is refused, which is no harm.
-    if (driver.ready) driver.call({ ...this.#consumedCall(partition, offset, false), once: true }).catch(() => {});
+    if (this.open && driver.ready) driver.call({ ...this.#consumedCall(partition, offset, false), once: true }).catch(() => {});
   }
 
   #consumedCall(partition, offset, commit) {
@@ -206,7 +206,8 @@ class Consumer {
     if (!this.open) return;
     this.open = false;
     this.#error = error;
-    this.#records = [];
+    // What has come before the broker ended it may still be read.
+    if (error === null || this.#options.signal?.aborted) this.#records = [];
     this.#options.signal?.removeEventListener('abort', this.#aborted);
     this.#ledger.unregister(this);
     this.#assignment?.reject(error ?? badArgument('the consumer was closed before it began'));

@@ -31,6 +31,7 @@ const { id, duplicate }: { id: string; duplicate: boolean } = await client.push(
 for await (const job of client.subscribe('queue', { credit: 5 })) await job.ack();
 const worker = await client.work('queue', { concurrency: 5 }, async (job: Job) => job.json().a);
 const { done } = await worker.drain();
+const { pids } = await client.serve('name', { instances: 'cores', concurrency: 5 }, () => {});
 const [stats] = await client.queues.list();
 // @ts-expect-error no such level
 await client.push('queue', 'x', { durability: 'stone' });
@@ -48,4 +49,4 @@ try {
 } catch (error) {
   if (error instanceof VerteiltError && error.retryable) console.log(error.code, error.number, error.holder?.service);
 }
-console.log(left, id, duplicate, done, stats.ready);
+console.log(left, id, duplicate, done, stats.ready, pids);
