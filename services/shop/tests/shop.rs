@@ -72,7 +72,7 @@ async fn the_page_knows_who_serves_and_where_a_request_went() {
 
     let (status, page) = text(ask(&client, "page", "GET /").await).await;
     assert!(status == 200 && page.starts_with("<!doctype html>"));
-    for file in ["shop.css", "shop.js"] {
+    for file in ["shop.css", "main.js"] {
         assert!(page.contains(&format!("\"page/{file}\"")), "{page}");
         let (status, _) = text(ask(&client, "page", &format!("GET /{file}")).await).await;
         assert_eq!(status, 200, "{file}");

@@ -63,7 +63,8 @@ fn command(folder: &Path, service: &str, url: &str) -> Command {
         .current_dir(folder)
         .env("VERTEILT_URL", url)
         .stdin(Stdio::piped())
-        .stdout(Stdio::from(io::stderr()))
+        // What goes wrong they say on standard error, which is ours.
+        .stdout(Stdio::null())
         // A group of its own: Ctrl-C reaches us alone, who end them in their turn.
         .process_group(0)
         .kill_on_drop(true);

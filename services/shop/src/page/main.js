@@ -1,0 +1,16 @@
+// The parts of the page, and how they know of each other.
+
+import { Cart } from './cart.js';
+import { Catalogue } from './catalogue.js';
+import { showReceipt } from './receipt.js';
+import { listen } from './live.js';
+import { watchServices } from './services.js';
+
+const cart = new Cart({
+  onChange: () => catalogue.draw(),
+  onReceipt: showReceipt,
+});
+const catalogue = new Catalogue({ cart });
+
+listen({ onStock: (items) => catalogue.stock(items) });
+watchServices({ onChange: (names) => catalogue.reachable(names) });
