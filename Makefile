@@ -14,7 +14,7 @@ MORE  := --features verteilt-client/embedded
 ALL   := --release --workspace --locked $(MORE)
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
-.PHONY: help build test test-node check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
+.PHONY: help build test test-node test-express check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
         bench-peers bench-footprint bench-retention storm torture sim mutants mutants-apply \
         clean-data toolchain test-tools
 
@@ -27,10 +27,14 @@ build: ## the binary: target/release/verteilt
 test: test-tools check ## everything: the checks, then every test
 	$(CARGO) test $(ALL)
 	@$(MAKE) test-node
+	@$(MAKE) test-express
 
 NODE := client-bindings/node
 test-node: test-tools ## the Node client against the binary of target/release (VERTEILT_BIN names another)
 	cd $(NODE) && npm ci --no-audit --no-fund --loglevel=error && npm test
+
+test-express: test-tools ## Express, its middleware and other frameworks over the queue
+	cd $(NODE)/test-express && npm ci --loglevel=error && npm run test-express
 
 check: toolchain fmt-check clippy docs fuzz-check mutants-apply deny house-rules ## the quick part, no broker is started
 

@@ -90,7 +90,7 @@ impl ClientBuilder {
     }
 
     /// Takes ids and jitter from this seed instead of the system, so that a simulated run can be
-    /// repeated. Two clients with one seed are one and the same to a broker: never for real use.
+    /// repeated; it tells no broker when its services began. Two clients with one seed are one and the same to a broker: never for real use.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

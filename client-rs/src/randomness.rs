@@ -19,6 +19,11 @@ impl Randomness {
         Self::Seeded(AtomicU64::new(seed))
     }
 
+    /// Whether a run is to be repeatable.
+    pub(crate) const fn is_seeded(&self) -> bool {
+        matches!(self, Self::Seeded(_))
+    }
+
     /// Fills `bytes`.
     pub(crate) fn fill(&self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
         let Self::Seeded(state) = self else {

@@ -25,7 +25,8 @@
 //! it concludes follows from the order of the records, from their times within the tolerances of
 //! [`Options`], and from the order of lease tokens.
 //!
-//! Topics have a history of their own, a list of [`TopicRecord`]s, which [`check_topics`] reads.
+//! Topics have a history of their own, a list of [`TopicRecord`]s, which [`check_topics`] reads, and so
+//! have requests: [`RequestRecord`]s and [`check_requests`].
 //!
 //! Where to start: `record.rs` is what a history says, `facts/` sorts it by job, session and run of
 //! the broker, `rules/` has a file for each promise.
@@ -33,6 +34,7 @@
 mod body;
 mod check;
 mod facts;
+mod findings;
 mod history;
 mod ids;
 mod options;
@@ -40,6 +42,7 @@ mod past;
 mod record;
 mod recorder;
 mod report;
+mod requests;
 mod rule;
 mod rules;
 mod topics;
@@ -54,6 +57,7 @@ pub use record::{
 };
 pub use recorder::Recorder;
 pub use report::{Counts, Report, Verdict, Violation};
+pub use requests::{RequestRecord, check_requests, write_requests};
 pub use rule::Rule;
 pub use topics::{
     Partition as TopicPartition, Publish as TopicPublish, Read as TopicRead, Start as TopicStart,

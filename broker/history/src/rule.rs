@@ -21,7 +21,7 @@ pub enum Rule {
     S7,
     /// Nothing runs before its time, nor late on an idle broker.
     S8,
-    /// One response a request. Histories have no requests yet: nothing to check.
+    /// One response a request, its own.
     S9,
     /// When faults stop, everything drains.
     S10,

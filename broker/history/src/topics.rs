@@ -6,7 +6,6 @@
 
 mod check;
 mod drops;
-mod findings;
 mod groups;
 mod log;
 mod names;

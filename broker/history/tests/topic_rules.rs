@@ -199,6 +199,14 @@ fn s6_the_earliest_is_the_oldest_that_is_kept() {
     };
     holds(&history(0));
     breaks(Rule::S6, &history(1));
+
+    // What was kept in the end may be gone when somebody begins behind it.
+    let mut late = log_of(3);
+    late.push(gets(7, 1, 0));
+    let asked = subscribes(1, None, TopicStart::Earliest);
+    late.extend([asked[0].clone(), ends(0, 3), asked[1].clone()]);
+    late.push(gets(1, 2, 1));
+    holds(&late);
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! | `plan.rs` | what happens in a run, drawn from its seed |
 //! | `run.rs` | one run, from the plan to the verdict |
 //! | `topic_plan.rs`, `topic_stage.rs` | the same for topics |
+//! | `request_plan.rs`, `request_stage.rs` | the same for requests |
 //! | `campaign.rs` | many seeds |
 //! | `shrink.rs` | from a run that went wrong to a small one |
 //! | `house.rs`, `ground.rs` | the broker's process and its disk |
@@ -19,10 +20,12 @@
 //! | `network.rs`, `pipe.rs` | connections |
 //! | `producer.rs`, `worker.rs`, `client.rs`, `body.rs` | the load |
 //! | `publisher.rs`, `reader.rs` | the load of topics |
-//! | `world.rs`, `chronicle.rs` | what all of them share |
+//! | `caller.rs`, `server.rs` | the load of requests |
+//! | `world.rs`, `chronicle.rs`, `request_book.rs` | what all of them share |
 
 mod baton;
 mod body;
+mod caller;
 mod campaign;
 mod chronicle;
 mod client;
@@ -36,9 +39,13 @@ mod plan;
 mod producer;
 mod publisher;
 mod reader;
+mod request_book;
+mod request_plan;
+mod request_stage;
 mod restless;
 mod room;
 mod run;
+mod server;
 mod shrink;
 mod topic_plan;
 mod topic_stage;

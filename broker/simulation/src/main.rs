@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use verteilt_history::write_topics;
 use verteilt_simulation::{Campaign, Outcome, Plan, Totals, run, shrink};
 
 /// Simulate the whole broker under faults, a run for each seed
@@ -85,8 +84,7 @@ fn explain(plan: &Plan, outcome: &Outcome) {
     tell(&outcome);
     eprintln!("its history:");
     // Standard error is all there is to tell it to.
-    let _ = outcome.history.write(std::io::stderr());
-    let _ = write_topics(&outcome.topics, std::io::stderr());
+    let _ = outcome.write(std::io::stderr());
     eprintln!("repeat it with: simulate --seed {}", plan.seed);
 }
 
@@ -98,8 +96,7 @@ fn one(seed: u64) -> ExitCode {
         return ExitCode::FAILURE;
     }
     // Whoever stopped reading has seen enough.
-    let _ = outcome.history.write(std::io::stdout());
-    let _ = write_topics(&outcome.topics, std::io::stdout());
+    let _ = outcome.write(std::io::stdout());
     eprintln!(
         "seed {seed}: sound, {} operations, fingerprint {:016x}",
         outcome.operations, outcome.fingerprint

@@ -4,6 +4,7 @@
 use crate::dice::Dice;
 use crate::network::Break;
 use crate::pipe::Manners;
+use crate::request_plan::{self, RequestPlan, RequestSetting};
 use crate::room::Squeeze;
 use crate::topic_plan::{self, Keeps, PublishPlan, Subject, TopicSetting};
 
@@ -15,6 +16,7 @@ pub struct Plan {
     pub(crate) setting: Setting,
     pub(crate) pushes: Vec<PushPlan>,
     pub(crate) publishes: Vec<PublishPlan>,
+    pub(crate) requests: Vec<RequestPlan>,
     pub(crate) faults: Vec<FaultPlan>,
 }
 
@@ -25,6 +27,7 @@ pub(crate) struct Setting {
     pub(crate) producers: u32,
     pub(crate) workers: Vec<WorkerPlan>,
     pub(crate) topics: TopicSetting,
+    pub(crate) requests: RequestSetting,
     pub(crate) manners: Manners,
     /// Longest time of one piece of work on the disk.
     pub(crate) write_ms_max: u64,
@@ -131,6 +134,10 @@ pub(crate) enum Fault {
     ReaderDies {
         reader: u32,
     },
+    /// The process of one who serves requests ends, and another one begins.
+    ServerDies {
+        server: u32,
+    },
     /// A topic keeps more or less from now on.
     Keeps {
         topic: u64,
@@ -171,11 +178,22 @@ impl Plan {
         let dice = &mut Dice::of(seed, 6);
         let first = setting.first_publisher();
         faults.extend(topic_plan::faults(&setting.topics, first, load_ms, dice));
+        let publishes = topic_plan::publishes(subject, &setting.topics, (load_ms, weight), dice);
+        let dice = &mut Dice::of(seed, 7);
+        setting.requests = RequestSetting::draw(dice);
+        let first = setting.first_caller();
+        faults.extend(request_plan::faults(
+            &setting.requests,
+            first,
+            load_ms,
+            dice,
+        ));
         faults.sort_by_key(|plan| plan.at_ms);
         Self {
             seed,
             pushes: pushes(&setting, jobs, &mut Dice::of(seed, 2)),
-            publishes: topic_plan::publishes(subject, &setting.topics, (load_ms, weight), dice),
+            publishes,
+            requests: request_plan::requests(&setting.requests, load_ms, dice),
             faults,
             setting,
         }
@@ -197,6 +215,8 @@ impl Plan {
         let bytes: u64 = sizes.map(|size| u64::from(*size) + 100).sum();
         let sizes = self.publishes.iter().flat_map(|publish| &publish.sizes);
         let bytes: u64 = bytes + sizes.map(|size| u64::from(*size) + 100).sum::<u64>();
+        let sizes = self.requests.iter().map(|request| request.size);
+        let bytes: u64 = bytes + sizes.map(|size| u64::from(size) + 500).sum::<u64>();
         let is_slow = |plan: &FaultPlan| matches!(plan.fault, Fault::SlowReader { .. });
         let capacity = if self.faults.iter().any(is_slow) {
             SLOW_CAPACITY
@@ -220,9 +240,14 @@ impl Plan {
 }
 
 impl Setting {
-    /// Clients have numbers: first who pushes, then who works, who publishes and who reads.
+    /// Clients have numbers: first who pushes, then who works, who publishes, who reads, who asks
+    /// and who serves.
     pub(crate) fn first_publisher(&self) -> u32 {
         self.producers + 1 + self.workers.len() as u32
+    }
+
+    pub(crate) fn first_caller(&self) -> u32 {
+        self.first_publisher() + self.topics.clients()
     }
 
     fn draw(dice: &mut Dice) -> Self {
@@ -258,6 +283,7 @@ impl Setting {
             producers: dice.between(1, 3) as u32,
             workers,
             topics: TopicSetting::default(),
+            requests: RequestSetting::default(),
             manners,
             write_ms_max: dice.of_list(&[0, 2, 10, 60]),
             segment_bytes,

@@ -1,6 +1,7 @@
 //! One run from its seed to its verdict.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use tokio_util::task::AbortOnDropHandle;
 use verteilt_broker::BrokerConfig;
 use verteilt_client::{Client, JobState};
 use verteilt_history::{
-    Counts, Event, History, Options, QueueEnd, TopicRecord, check, check_topics, write_topics,
+    Counts, Event, History, Options, QueueEnd, RequestRecord, TopicRecord, Violation, check,
+    check_requests, check_topics, write_requests, write_topics,
 };
 
 use crate::client::{self, Hands};
@@ -21,6 +23,7 @@ use crate::network::{Break, Network};
 use crate::panics;
 use crate::plan::{Fault, FaultPlan, Plan, Setting};
 use crate::producer;
+use crate::request_stage::RequestStage;
 use crate::topic_stage::TopicStage;
 use crate::trace::Fingerprint;
 use crate::worker::Worker;
@@ -56,6 +59,20 @@ pub struct Outcome {
     pub history: History,
     /// What they did and saw of topics.
     pub topics: Vec<TopicRecord>,
+    /// And of requests.
+    pub requests: Vec<RequestRecord>,
+}
+
+impl Outcome {
+    /// All of its history, one record a line.
+    ///
+    /// # Errors
+    /// What the output says.
+    pub fn write(&self, mut output: impl Write) -> std::io::Result<()> {
+        self.history.write(&mut output)?;
+        write_topics(&self.topics, &mut output)?;
+        write_requests(&self.requests, &mut output)
+    }
 }
 
 /// Plays a plan.
@@ -75,6 +92,8 @@ pub fn run(plan: &Plan) -> Outcome {
     let topics = world.chronicle.finish();
     let report = check(&history, &options(plan));
     let broken_topics = check_topics(&topics);
+    let requests = world.requests.finish();
+    let broken_requests = check_requests(&requests, plan.lag_ms());
     let mut findings: Vec<String> = notes.lock().drain(..).collect();
     panics::share(None);
     let panicked = findings
@@ -84,29 +103,36 @@ pub fn run(plan: &Plan) -> Outcome {
         .violations
         .iter()
         .chain(&broken_topics)
+        .chain(&broken_requests)
         .map(|found| format!("{:?}", found.rule));
     let kinds = panicked.chain(broken).collect();
     if !report.holds() {
         findings.push(report.to_string());
     }
-    let described = broken_topics.iter().take(DESCRIBED_MAX);
-    findings.extend(described.map(|found| format!("topics: {found}")));
-    let mut lines = Vec::new();
-    history
-        .write(&mut lines)
-        .expect("a vector takes everything");
-    write_topics(&topics, &mut lines).expect("a vector takes everything");
-    let records = [history.records.len() as u64, topics.len() as u64];
-    fingerprint.add(&records, &lines);
-    Outcome {
+    describe("topics", &broken_topics, &mut findings);
+    describe("requests", &broken_requests, &mut findings);
+    let mut outcome = Outcome {
         findings,
         kinds,
-        fingerprint: fingerprint.value(),
+        fingerprint: 0,
         operations: world.operations(),
         counts: report.counts,
         history,
         topics,
-    }
+        requests,
+    };
+    let mut lines = Vec::new();
+    outcome
+        .write(&mut lines)
+        .expect("a vector takes everything");
+    fingerprint.add(&[outcome.history.records.len() as u64], &lines);
+    outcome.fingerprint = fingerprint.value();
+    outcome
+}
+
+fn describe(what: &str, broken: &[Violation], findings: &mut Vec<String>) {
+    let described = broken.iter().take(DESCRIBED_MAX);
+    findings.extend(described.map(|found| format!("{what}: {found}")));
 }
 
 fn options(plan: &Plan) -> Options {
@@ -176,8 +202,11 @@ async fn drama(world: World, orders: mpsc::Sender<Order>, mut dice: Dice) {
     }
     let topics = TopicStage::set(&world, &admin).await;
     producers.extend(topics.publishers());
+    let requests = RequestStage::set(&world);
+    producers.extend(requests.callers());
     let mut stage = Stage {
         topics,
+        requests,
         workers: Vec::new(),
         later: LATER_WORKERS,
         world: world.clone(),
@@ -212,6 +241,7 @@ struct Stage {
     orders: mpsc::Sender<Order>,
     admin: Client,
     topics: TopicStage,
+    requests: RequestStage,
     workers: Vec<Worker>,
     later: u32,
 }
@@ -283,6 +313,7 @@ impl Stage {
             } => network.stall(client, up, down, Duration::from_millis(ms)),
             Fault::SlowReader { client } => network.slow_down(client),
             Fault::ReaderDies { reader } => self.topics.replace_reader(reader),
+            Fault::ServerDies { server } => self.requests.replace_server(server),
             Fault::Keeps { topic, keeps } => self.topics.keep(topic, keeps),
             Fault::Delete { topic } => self.topics.delete(topic),
             Fault::WorkerDies { worker } => self.replace_worker(worker),
@@ -332,6 +363,7 @@ impl Stage {
             // Those that are open beyond it are for the checker.
             let _ = tokio::time::timeout_at(end, producer).await;
         }
+        self.requests.drain(end).await;
         self.topics.drain(end).await;
         let queues = loop {
             let queues = self.look().await;

@@ -20,6 +20,7 @@ pub fn shrink(plan: &Plan, kinds: &BTreeSet<String>) -> (Plan, usize) {
         smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.faults);
         smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.pushes);
         smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.publishes);
+        smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.requests);
         if size(&smallest) == before || runs >= RUNS_MAX {
             return (smallest, runs);
         }
@@ -27,7 +28,7 @@ pub fn shrink(plan: &Plan, kinds: &BTreeSet<String>) -> (Plan, usize) {
 }
 
 fn size(plan: &Plan) -> usize {
-    plan.faults.len() + plan.pushes.len() + plan.publishes.len()
+    plan.faults.len() + plan.pushes.len() + plan.publishes.len() + plan.requests.len()
 }
 
 fn without<T: Clone>(

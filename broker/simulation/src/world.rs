@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use verteilt_client::ClientError;
-use verteilt_history::{Delivered, Event, History, Operation, Pushed, Recorder, TopicRecord};
+use verteilt_history::{
+    Delivered, Event, History, Operation, Pushed, Recorder, RequestRecord, TopicRecord,
+};
 
 use crate::chronicle::Chronicle;
 use crate::network::Network;
 use crate::plan::Plan;
+use crate::request_book::RequestBook;
 
 /// Cheap to clone.
 pub(crate) type World = Arc<Shared>;
@@ -21,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) network: Network,
     /// What happened to topics.
     pub(crate) chronicle: Chronicle,
+    /// What happened to requests.
+    pub(crate) requests: RequestBook,
     recorder: Recorder,
     begun: Instant,
     healed: AtomicBool,
@@ -49,6 +54,7 @@ impl Shared {
             plan,
             network,
             chronicle: Chronicle::default(),
+            requests: RequestBook::default(),
             recorder: Recorder::default(),
             begun: Instant::now(),
             healed: AtomicBool::new(false),
@@ -83,6 +89,10 @@ impl Shared {
     /// Of topics.
     pub(crate) fn tell(&self, record: TopicRecord) {
         self.chronicle.record(self.elapsed_ms(), record);
+    }
+
+    pub(crate) fn tell_request(&self, record: RequestRecord) {
+        self.requests.record(self.elapsed_ms(), record);
     }
 
     pub(crate) fn invoke(&self, client: u32, what: Operation) -> u64 {

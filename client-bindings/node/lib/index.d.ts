@@ -1,6 +1,8 @@
 /// <reference types="node" />
 import { EventEmitter } from 'node:events';
 
+export * from './http/index';
+
 /** Bytes, or a string that is sent as UTF-8. */
 export type Data = string | Uint8Array;
 /** What is sent as it is read. */

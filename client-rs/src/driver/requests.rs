@@ -94,6 +94,15 @@ impl RequestLedger {
             if outgoing.reply.is_closed() {
                 continue;
             }
+            // There was no connection for all that time: nobody is to begin with it now.
+            if outgoing.deadline <= Instant::now() {
+                let error = ClientError::Deadline {
+                    what: "the request",
+                    limit: outgoing.deadline - outgoing.made,
+                };
+                outgoing.fail(&error);
+                continue;
+            }
             self.open_inbox(out, correlation);
             *correlation += 1;
             self.send(outgoing, out, *correlation);
@@ -207,7 +216,8 @@ impl RequestLedger {
                 let _ = taken.send(Err(lease_lost()));
             }
             // Leases and streams end with their connection.
-            (Wish::Part { .. } | Wish::Credit { .. } | Wish::Reply { .. }, None) => {}
+            (Wish::Part { side, broken, .. }, None) => self.end_in_line(side, broken),
+            (Wish::Credit { .. } | Wish::Reply { .. }, None) => {}
             (Wish::Register(_) | Wish::Unregister(_) | Wish::Update(_), _) => {}
         }
     }
@@ -221,7 +231,7 @@ impl RequestLedger {
 
     fn part(&mut self, side: Side, payload: &Bytes, more: bool, broken: bool, out: &mut Outbox) {
         if !self.knows(side) {
-            return;
+            return self.end_in_line(side, broken);
         }
         let (request_id, token) = side.to_wire();
         let message = wire::BodyPart {
@@ -242,6 +252,23 @@ impl RequestLedger {
             }
             // A reply, or a body that was passed on, is whole: the lease is over.
             Side::Worker(token) => self.release(token),
+        }
+    }
+
+    /// The body of a request that has not been sent yet is at its end: a stream without a piece, for a
+    /// piece would need credit.
+    fn end_in_line(&mut self, side: Side, broken: bool) {
+        let Side::Caller(request) = side else {
+            return;
+        };
+        let waits = |outgoing: &Outgoing| outgoing.id == request;
+        let Some(at) = self.queue.iter().position(waits) else {
+            return;
+        };
+        if !broken {
+            self.queue[at].outlet = None;
+        } else if let Some(outgoing) = self.queue.remove(at) {
+            outgoing.fail(&ClientError::refused_number(ErrorCode::BodyBroken.number()));
         }
     }
 

@@ -71,8 +71,9 @@ impl<'a> Forwarding<'a> {
     ///
     /// # Errors
     /// The request is then still this handler's to answer, with its body as it was:
-    /// [`crate::ErrorCode::NoWorker`], [`crate::ErrorCode::ForwardLimit`],
-    /// [`crate::ErrorCode::LeaseLost`], and as [`super::Sending::send`].
+    /// [`crate::ErrorCode::NoWorker`], [`crate::ErrorCode::ForwardLimit`], and as
+    /// [`super::Sending::send`]. After [`crate::ErrorCode::LeaseLost`] no answer of this handler
+    /// reaches anybody; where the connection was lost, the request may have been passed on.
     ///
     /// # Cancel safety
     /// Dropped, it may or may not have been passed on.

@@ -21,6 +21,7 @@ use crate::call::Request as Call;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::options::{Header, milliseconds};
+use crate::shared::Shared;
 
 /// Whether a worker takes new requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +94,15 @@ impl ServeOptions {
     }
 }
 
+/// Zero for a client of a simulation, whose time is not the system's.
+fn since_1970(shared: &Shared) -> Duration {
+    if shared.config.random.is_seeded() {
+        return Duration::ZERO;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or(Duration::ZERO)
+}
+
 /// A service of this client. Made by [`Client::serve`]; lives through lost connections and restarts
 /// of the broker. Dropped, it ends at once: handlers that run are dropped, and their callers told.
 pub struct Serving {
@@ -144,13 +154,12 @@ impl Client {
                 .map(|result| result.map_err(|error| error.to_string()))
                 .boxed()
         };
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         let service = Arc::new(Service {
             subscription: shared.next_number(),
             name: service.into(),
             client: self.downgrade(),
             options,
-            started_ms: milliseconds(since_1970.unwrap_or(Duration::ZERO)),
+            started_ms: milliseconds(since_1970(shared)),
             handler: Box::new(handler),
             running: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -2,12 +2,12 @@
 //! it.
 
 use super::drops::{Drops, Kept};
-use super::findings::Findings;
 use super::groups::Groups;
 use super::log::Log;
 use super::names::Names;
 use super::readers::Readers;
 use super::{Partition, TopicRecord};
+use crate::findings::Findings;
 use crate::{Rule, Violation};
 
 /// Holds a history of topics against the promises; empty: none was broken, as far as it can tell.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::findings::Findings;
 use super::log::Log;
 use super::names::{Names, Place};
 use crate::Rule;
+use crate::findings::Findings;
 
 /// Bytes that stand around a record at most, its key not counted.
 const AROUND_BYTES: u64 = 160;

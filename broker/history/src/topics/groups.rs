@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::findings::Findings;
 use super::names::{Names, Place};
 use crate::Rule;
+use crate::findings::Findings;
 
 #[derive(Debug)]
 struct Commit {

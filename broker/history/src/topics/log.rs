@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::findings::Findings;
 use super::names::{Names, Place};
 use super::{Partition, Publish};
+use crate::findings::Findings;
 use crate::{Body, Producer, Rule};
 
 #[derive(Debug)]

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::findings::Findings;
 use super::groups::Groups;
 use super::log::Log;
 use super::names::Place;
 use super::{Read, Start};
 use crate::Rule;
+use crate::findings::Findings;
 
 #[derive(Debug, Default)]
 struct Reader {
@@ -96,6 +96,7 @@ impl Readers {
                     reader,
                     partition: *partition,
                     from: *from,
+                    line: *line,
                 };
                 if let Some((expected, other)) = self.wrong(start, &at, log) {
                     let expected = format!("reader {number} begins {expected}");
@@ -107,12 +108,18 @@ impl Readers {
         }
     }
 
+    /// What was certainly there when it began. Nobody knows what retention took behind the end.
+    fn kept(&self, at: &Begun<'_>) -> Option<(u64, usize)> {
+        let end = self.ends.get(&at.partition)?;
+        (at.line < end.1).then_some(*end)
+    }
+
     /// Where it should have begun, and the line that says so.
     fn wrong(&self, start: Start, at: &Begun<'_>, log: &Log) -> Option<(String, usize)> {
         let from = at.from;
         match start {
             Start::Earliest => {
-                let (first, line) = *self.ends.get(&at.partition)?;
+                let (first, line) = self.kept(at)?;
                 (from > first).then(|| (format!("with {first}, which is there still"), line))
             }
             Start::Latest => at.not_latest(log),
@@ -123,7 +130,7 @@ impl Readers {
             }
             Start::Time(time_ms) => {
                 // It may have begun with the oldest that retention had left.
-                let (first, _) = *self.ends.get(&at.partition)?;
+                let (first, _) = self.kept(at)?;
                 let kept = |offset: u64| offset >= first;
                 let wrong = |(offset, of): &(u64, u64)| {
                     (*offset < from) == (*of >= time_ms) && (*offset == from || kept(from - 1))
@@ -147,6 +154,7 @@ struct Begun<'a> {
     reader: &'a Reader,
     partition: u32,
     from: u64,
+    line: usize,
 }
 
 impl Begun<'_> {

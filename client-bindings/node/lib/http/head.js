@@ -21,17 +21,18 @@ class RequestHead {
   url;
   rawHeaders = [];
   remote = '';
-  scheme = 'http';
-  prefix = '';
-  params = {};
+  encrypted = false;
 
   /** @param flat names and values in turn */
   constructor(flat, endpoint) {
     let path, query;
+    let forwarded = -1;
     for (let at = 0; at < flat.length; at += 2) {
       const name = flat[at];
       const value = flat[at + 1];
       if (name.charCodeAt(0) !== COLON) {
+        if (name === 'x-forwarded-for') forwarded = this.rawHeaders.length + 1;
+        if (name === 'x-forwarded-proto') this.encrypted = false;
         this.rawHeaders.push(name, value);
         continue;
       }
@@ -40,12 +41,9 @@ class RequestHead {
         case ':path': path = value; break;
         case ':query': query = value; break;
         case ':host': this.rawHeaders.push('host', value); break;
-        case ':scheme': this.scheme = value; break;
+        case ':scheme': this.encrypted = value === 'https'; break;
         case ':remote': this.remote = value; break;
-        case ':prefix': this.prefix = value; break;
-        default:
-          // Others are of a newer gateway.
-          if (name.startsWith(':param.')) this.params[name.slice(7)] = value;
+        default: // Others are for those who ask `request.headers` for them.
       }
     }
     if (path === undefined) {
@@ -55,6 +53,21 @@ class RequestHead {
     }
     this.method ??= 'POST';
     this.url = query === undefined ? path : `${path}?${query}`;
+    if (forwarded >= 0 && this.remote !== '') this.#beforeTheGateway(forwarded);
+  }
+
+  /**
+   * Whoever is behind a proxy that the gateway trusts sees what it would see without a gateway: the proxy's
+   * connection, and in `x-forwarded-for` who came before the proxy. So frameworks are told of proxies in their own
+   * way, such as `trust proxy` of Express.
+   */
+  #beforeTheGateway(at) {
+    const { rawHeaders } = this;
+    const chain = rawHeaders[at];
+    const last = chain.lastIndexOf(',');
+    this.remote = chain.slice(last + 1).trim();
+    if (last >= 0) rawHeaders[at] = chain.slice(0, last);
+    else rawHeaders.splice(at - 1, 2);
   }
 
   has(name) {

@@ -1,6 +1,6 @@
 'use strict';
 
-// Any Node handler of `(req, res)` over the queue: README.md beside `test-express` tells how.
+// Any Node handler of `(req, res)` over the queue: docs/express.md.
 
 const { loadRoutes } = require('./routes');
 const { serve } = require('./serve');

@@ -24,11 +24,11 @@ class RequestSocket extends Duplex {
     this.parser = null;
     this.timeout = 0;
     this.connecting = false;
+    this.encrypted = head.encrypted;
     this._httpMessage = null;
     this._paused = false;
   }
 
-  get encrypted() { return this.head.scheme === 'https'; }
   get remoteAddress() { return this.#remote.address; }
   get remotePort() { return this.#remote.port; }
   get remoteFamily() {

@@ -39,6 +39,8 @@ Test.prototype.serverAddress = function serverAddress(server, url) {
   const slot = next++ % SERVICES;
   servers[slot] = server;
   this.agent(agent);
+  // Some ask where the server listens.
+  this._server = { address: () => ({ address: '127.0.0.1', family: 'IPv4', port: +new URL(GATEWAY).port }) };
   return `${GATEWAY}/t${slot}${url}`;
 };
 

@@ -25,27 +25,26 @@ export class Site {
     const site = new Site();
     site.#folder = await mkdtemp(path.join(tmpdir(), 'verteilt-express-'));
     const data = path.join(site.#folder, 'data');
-    site.url = await site.#run(['serve', '--data', data, '--listen', '127.0.0.1:0', '--metrics', 'off']);
-    site.gateway = await site.#run([
+    site.url = await site.run(BINARY, ['serve', '--data', data, '--listen', '127.0.0.1:0', '--metrics', 'off']);
+    site.gateway = await site.run(BINARY, [
       'gateway', '--listen', '127.0.0.1:0', '--url', site.url, '--access-log', 'off', ...gateway,
     ]);
     return site;
   }
 
-  /** Starts the binary and gives the address that it says it listens on. */
-  async #run(args) {
-    const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  /** Starts a program and gives the address that it says it listens on. */
+  async run(program, args) {
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#processes.push(child);
     for await (const line of createInterface(child.stdout)) {
       const found = /listening on (\S+)/.exec(line);
       if (found) return found[1];
     }
-    throw new Error(`${BINARY} ${args[0]} ended before it listened`);
+    throw new Error(`${program} ${args[0]} ended before it listened`);
   }
 
   /** The base URL of an application over the queue. */
-  async overQueue(handler, options = {}) {
-    const service = `app${++this.#services}`;
+  async overQueue(handler, { service = `app${++this.#services}`, ...options } = {}) {
     const serving = await serve(handler, { service, url: this.url, ...options });
     this.#closing.push(() => serving.close());
     return `${this.gateway}/${service}`;

@@ -3,10 +3,10 @@
 use crate::{Rule, Violation};
 
 #[derive(Debug, Default)]
-pub(super) struct Findings(pub(super) Vec<Violation>);
+pub(crate) struct Findings(pub(crate) Vec<Violation>);
 
 impl Findings {
-    pub(super) fn broken(
+    pub(crate) fn broken(
         &mut self,
         rule: Rule,
         expected: impl Into<String>,
