@@ -10,7 +10,8 @@ import { serve } from 'verteilt';
 import { run } from '../service.js';
 import { find, groups, search } from './stickers.js';
 
-const PAGE = 24;
+/** Stickers of an answer. */
+const MOST = 18;
 
 function catalog(instance) {
   const app = express();
@@ -27,7 +28,7 @@ function catalog(instance) {
     }
     const found = search(String(q), String(group));
     const first = Number.parseInt(from, 10) || 0;
-    res.json({ total: found.length, groups, items: found.slice(first, first + PAGE) });
+    res.json({ total: found.length, groups, most: MOST, items: found.slice(first, first + MOST) });
   });
   app.get('/items/:id', (req, res) => {
     const sticker = find(req.params.id);

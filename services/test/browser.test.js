@@ -34,7 +34,7 @@ async function add(what) {
 }
 
 test('stickers are found, bought, and everything that follows is seen live', { skip: missing }, async () => {
-  await browser.visit(up.gateway, 1360, 1180);
+  await browser.visit(up.gateway, 1360, 1290);
   await shows('#found', '1,914 stickers');
   await shows('#state', 'orders and mails');
   await shows('#services', 'analytics');
@@ -49,7 +49,8 @@ test('stickers are found, bought, and everything that follows is seen live', { s
   await browser.click('#cart [aria-label="One octopus more"]');
   await browser.click('#cart [aria-label="One octopus more"]');
   await shows('#cart .total', '7.50');
-  await browser.type('#search', '');
+  await browser.type('#search', ' ');
+  await shows('#found', '1,914 stickers');
   await browser.click('#buy');
   await shows('#number', '#2');
   await shows('#lines .total', '6.93');
@@ -58,6 +59,7 @@ test('stickers are found, bought, and everything that follows is seen live', { s
   await shows('#way', 'pricing');
   const way = await browser.evaluate('[...document.querySelectorAll("#way li:not(.child) > :first-child")].map((row) => row.textContent)');
   assert.deepEqual(way, ['orders', 'pricing', 'stock']);
+  assert.equal(await count('#way li.child'), 4);
   await shows('#events', 'ada@example.org: Your stickers');
   await shows('#events', 'ada@example.org: Where did you put');
   await shows('#totals', '6');

@@ -27,7 +27,7 @@ export class Browser {
   static async open() {
     const browser = new Browser();
     let port;
-    browser.#driver = start('chromedriver', ['--port=0'], { onLine: (line) => { port ??= /on port (\d+)/.exec(line)?.[1]; } });
+    browser.#driver = start('chromedriver', ['--port=0'], { onLine: (line) => { port ??= /successfully on port (\d+)/.exec(line)?.[1]; } });
     const base = `http://127.0.0.1:${await until('chromedriver listens', () => port)}/session`;
     const { sessionId } = await send('POST', base, { capabilities: { alwaysMatch: { browserName: 'chrome', ...OPTIONS } } });
     browser.#session = `${base}/${sessionId}`;

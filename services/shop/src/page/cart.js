@@ -78,7 +78,7 @@ export class Cart {
     const lines = Object.entries(this.#content).map(([id, count]) => ({ count, ...this.#known.get(id), id }));
     const total = lines.reduce((sum, { cents, count }) => sum + cents * count, 0);
     const rows = lines.map(({ id, emoji, name, cents, count }) => element('li', {},
-      text(emoji), text(name),
+      text(emoji, 'emoji'), text(name),
       element('button', { textContent: '\u2212', ariaLabel: `One ${name} less`, onclick: () => this.set(id, count - 1) }),
       text(count),
       element('button', { textContent: '+', ariaLabel: `One ${name} more`, onclick: () => this.set(id, count + 1) }),

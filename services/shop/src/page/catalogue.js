@@ -10,7 +10,7 @@ export class Catalogue {
   #shown = [];
   #from = 0;
   #total = 0;
-  #step = 24;
+  #step = 0;
   #isThere;
   #asked = 0;
 
@@ -51,8 +51,9 @@ export class Catalogue {
     const found = await ask(`/catalog/items?${query}`);
     // Another question was asked meanwhile.
     if (asked !== this.#asked || found.status !== 200) return;
-    const { items, total, groups } = found.body;
+    const { items, total, groups, most } = found.body;
     this.#from = from;
+    this.#step = most;
     this.#total = total;
     this.#shown = items;
     this.#cart.know(items);
@@ -69,7 +70,7 @@ export class Catalogue {
   }
 
   draw() {
-    $('found').textContent = `${this.#total.toLocaleString('en')} stickers`;
+    $('found').textContent = this.#total === 1 ? '1 sticker' : `${this.#total.toLocaleString('en')} stickers`;
     $('before').disabled = this.#from === 0;
     $('after').disabled = this.#from + this.#shown.length >= this.#total;
     $('items').replaceChildren(...this.#shown.map((item) => this.#card(item)));
@@ -79,7 +80,7 @@ export class Catalogue {
     const left = this.#left.get(id)?.left ?? room;
     const mine = this.#cart.count(id);
     return element('div', { className: 'item' },
-      element('div', { className: 'emoji' }, text(emoji)),
+      element('div', { className: 'emoji', title: name }, text(emoji)),
       element('b', { textContent: name, title: name }),
       element('progress', { max: room, value: left }),
       element('small', { textContent: mine ? `${left} left, ${mine} yours` : `${left} left` }),

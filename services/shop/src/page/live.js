@@ -43,5 +43,5 @@ function showTotals({ orders, cents, stickers, mails, best }) {
   const totals = { Orders: orders, Stickers: stickers, Mails: mails, Sales: euros(cents) };
   $('totals').replaceChildren(...Object.entries(totals).map(([what, value]) => element('div', {},
     element('dt', { textContent: what }), element('dd', { textContent: value.toLocaleString('en') }))));
-  $('best').replaceChildren(...best.map(({ emoji, name, count }) => element('li', {}, text(emoji), text(name), text(count, 'money soft'))));
+  $('best').replaceChildren(...best.map(({ emoji, name, count }) => element('li', {}, text(emoji, 'emoji'), text(name), text(count, 'money soft'))));
 }

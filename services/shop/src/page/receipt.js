@@ -2,7 +2,7 @@
 
 import { $, ask, element, euros, text } from './dom.js';
 
-const row = (emoji, what, cents, className = '') => element('li', { className }, text(emoji), text(what), text(euros(cents), 'money'));
+const row = (emoji, what, cents, className = '') => element('li', { className }, text(emoji, 'emoji'), text(what), text(euros(cents), 'money'));
 
 export function showReceipt(receipt, requestId) {
   $('receipt').hidden = false;
@@ -17,27 +17,46 @@ export function showReceipt(receipt, requestId) {
 
 async function showWay(requestId) {
   const { status, body } = await ask(`/page/trace/${requestId}`);
-  const spans = status === 200 ? body.flatMap(held) : [];
+  const spans = status === 200 ? spansOf(body) : [];
   const end = Math.max(1, ...spans.map((span) => span.end));
-  $('took').textContent = spans.length > 0 ? `${(end / 1000).toFixed(1)} ms` : 'is forgotten already';
-  $('way').replaceChildren(...spans.map((span) => {
-    const bar = element('i', {});
-    bar.style.left = `${(100 * span.begin) / end}%`;
-    bar.style.width = `${(100 * (span.end - span.begin)) / end}%`;
-    return element('li', { className: span.isChild ? 'child' : '', title: `${span.endpoint} at ${span.instance}` },
-      text(span.service), element('span', { className: 'track' }, bar), text(`${((span.end - span.begin) / 1000).toFixed(1)} ms`, 'money'));
-  }));
+  $('took').textContent = spans.length > 0 ? ms(end) : 'is forgotten already';
+  $('way').replaceChildren(...spans.map((span) => draw(span, end)));
 }
 
-/** From when to when each worker held a request: until it passed it on or answered. */
-function held({ parent, steps }) {
+const ms = (us) => `${(us / 1000).toFixed(1)} ms`;
+
+function draw({ depth, service, instance, endpoint, begin, end }, all) {
+  const name = text(service);
+  name.style.paddingLeft = `${depth * 0.9}rem`;
+  const bar = element('i');
+  bar.style.left = `${(100 * begin) / all}%`;
+  bar.style.width = `${(100 * (end - begin)) / all}%`;
+  const track = element('span', { className: 'track' }, bar);
+  return element('li', { className: depth > 0 ? 'child' : '', title: `${endpoint} at ${instance}` }, name, track, text(ms(end - begin), 'money'));
+}
+
+/** From when to when each worker held a request, in the order in which they began; how deep says whose it was. */
+function spansOf(requests) {
+  const depths = new Map();
+  const spans = requests.flatMap(({ request, parent, steps }) => {
+    const depth = parent === null ? 0 : (depths.get(parent) ?? 0) + 1;
+    depths.set(request, depth);
+    return held(steps).map((span) => ({ depth, ...span }));
+  });
+  return spans.sort((one, other) => one.begin - other.begin);
+}
+
+/** A worker has it until it passes it on or answers. */
+function held(steps) {
   const spans = [];
-  for (const step of steps) {
-    if (step.kind === 'started') {
-      spans.push({ service: step.service, instance: step.instance, endpoint: step.endpoint, isChild: parent !== null, begin: step.at_us, end: step.at_us });
-    } else if (['forwarded', 'replied', 'ended'].includes(step.kind) && spans.length > 0) {
-      const last = spans.at(-1);
-      if (last.end === last.begin) last.end = step.at_us;
+  let open = null;
+  for (const { kind, at_us: at, service, instance, endpoint } of steps) {
+    if (kind === 'started') {
+      open = { service, instance, endpoint, begin: at, end: at };
+      spans.push(open);
+    } else if (open !== null && ['forwarded', 'replied', 'ended'].includes(kind)) {
+      open.end = at;
+      open = null;
     }
   }
   return spans;
