@@ -30,12 +30,12 @@ function analytics() {
 await run('analytics', async (service) => {
   const { client, instance, signal } = service;
   const group = { group: 'analytics' };
-  const orders = follow(service, 'orders.placed', group, (order) => {
-    if (totals.addOrder(order)) feed.tell('order', order);
+  const orders = follow(service, 'orders.placed', group, ({ content, timeMs }) => {
+    if (totals.addOrder(content)) feed.tell('order', { ...content, timeMs });
   });
-  const mails = follow(service, 'mails.sent', group, (mail) => {
+  const mails = follow(service, 'mails.sent', group, ({ content, timeMs }) => {
     totals.addMail();
-    feed.tell('mail', mail);
+    feed.tell('mail', { ...content, timeMs });
   });
   const serving = await serve(analytics(), { service: 'analytics', client, instance, signal });
   signal.addEventListener('abort', () => feed.end());

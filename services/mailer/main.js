@@ -18,7 +18,7 @@ await run('mailer', async (service) => {
   const send = (letter) => client.topics.publish('mails.sent', JSON.stringify(letter), { key: letter.order });
   const seen = new Recent();
 
-  const reading = follow(service, 'orders.placed', { group: 'mailer' }, async (order, commit) => {
+  const reading = follow(service, 'orders.placed', { group: 'mailer' }, async ({ content: order, commit }) => {
     if (seen.add(order.order)) {
       await send(confirmation(order));
       await client.push('reminders', JSON.stringify(order), { delayMs: REMINDER_MS });

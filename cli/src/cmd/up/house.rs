@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,6 +22,9 @@ use crate::signals::StopSignals;
 
 use super::children::Children;
 use super::node::{self, Node};
+
+/// For requests in flight at the end: the event streams of pages that are open do not end by themselves.
+const GATEWAY_GRACE: Duration = Duration::from_secs(2);
 
 /// Everything that runs, and how to stop it.
 #[derive(Debug)]
@@ -189,10 +193,9 @@ fn shop(node: Option<Node>) -> String {
 
 async fn bind_gateway(connection: &Connection) -> Result<Gateway, Failure> {
     let at = |port| {
-        Gateway::bind(
-            GatewayConfig::new(loopback(port)),
-            connection.client.clone(),
-        )
+        let mut config = GatewayConfig::new(loopback(port));
+        config.grace = GATEWAY_GRACE;
+        Gateway::bind(config, connection.client.clone())
     };
     let gateway = match at(limits::GATEWAY_PORT).await {
         Ok(gateway) => Ok(gateway),
