@@ -43,11 +43,11 @@ test-shop: test-tools browser-tools ## the sample shop: under `verteilt up`, in 
 	cd $(SHOP) && npm ci --loglevel=error && npm test
 
 # SEED=7 kills others.
-SECONDS ?= 300
-SEED    ?= 1
-chaos: test-tools ## the shop under load with its services killed at random (SECONDS=300)
+KILLS ?= 500
+SEED  ?= 1
+chaos: test-tools ## the shop under load with its services killed at random (KILLS=500)
 	$(CARGO) build $(ALL) --bins
-	cd $(SHOP) && npm ci --loglevel=error && CHAOS_SECONDS=$(SECONDS) CHAOS_SEED=$(SEED) node --test test/chaos.test.js
+	cd $(SHOP) && npm ci --loglevel=error && CHAOS_KILLS=$(KILLS) CHAOS_SEED=$(SEED) node --test test/chaos.test.js
 
 check: toolchain fmt-check clippy docs fuzz-check mutants-apply deny house-rules ## the quick part, no broker is started
 

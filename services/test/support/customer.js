@@ -18,8 +18,10 @@ const PAUSE_MS = 20;
 export class Tally {
   #counts = new Map();
   orders = new Map();
+  answers = 0;
 
   add(what, status) {
+    this.answers += 1;
     const key = `${what} ${status}`;
     this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
   }
@@ -50,8 +52,8 @@ export class Customer {
     this.tally = tally;
   }
 
-  async shopUntil(isOver) {
-    while (!isOver.aborted) {
+  async shopUntil(closing) {
+    while (!closing.aborted) {
       const wish = this.#random.next();
       if (wish < 0.5) await this.look();
       else if (wish < 0.8) await this.#visitTheLiving();
