@@ -11,7 +11,7 @@ const PLACED = 'orders.placed';
 /** An order has the name of its cart, so one that is sent twice is still one. */
 async function checkout(request, wanted) {
   const { cart, mail } = wanted ?? {};
-  if (!/^[a-z0-9-]{1,64}$/.test(cart)) refuse(400, 'say which cart: up to 64 letters, digits and hyphens');
+  if (typeof cart !== 'string' || !/^[a-z0-9-]{1,64}$/.test(cart)) refuse(400, 'say which cart: up to 64 letters, digits and hyphens');
   if (typeof mail !== 'string' || !/^[^@\s]+@[^@\s]+$/.test(mail)) refuse(400, 'say where the mail goes');
   const content = Object.entries(await ask(request, 'cart', `GET /carts/${cart}`));
   if (content.length === 0) {

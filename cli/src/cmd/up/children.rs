@@ -90,10 +90,10 @@ impl Kept {
             deaths += 1;
             match ended {
                 Ok(status) => {
-                    tracing::warn!(self.service, %status, ?pause, "a service ended; it is started again")
+                    tracing::warn!(service = self.service, %status, ?pause, "a service ended; it is started again")
                 }
                 Err(error) => {
-                    tracing::warn!(self.service, %error, ?pause, "a service cannot be run")
+                    tracing::warn!(service = self.service, %error, ?pause, "a service cannot be run")
                 }
             }
             tokio::select! {
