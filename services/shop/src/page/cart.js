@@ -36,8 +36,10 @@ export class Cart {
     for (const item of items) this.#known.set(item.id, item);
   }
 
-  canCheckOut(can) {
-    this.#canCheckOut = can;
+  /** There is somebody who sells. */
+  openCheckout() {
+    if (this.#canCheckOut) return;
+    this.#canCheckOut = true;
     this.#draw();
   }
 

@@ -34,13 +34,12 @@ export class Catalogue {
     this.draw();
   }
 
-  /** Who serves now. Without `catalog` there is what `stock` has by itself. */
+  /** Who serves. Without `catalog` there is what `stock` has by itself. */
   reachable(names) {
     const isThere = names.has('catalog');
-    if (isThere === this.#isThere) return;
+    if (this.#isThere || isThere === this.#isThere) return;
     this.#isThere = isThere;
     for (const id of ['search', 'group']) $(id).disabled = !isThere;
-    this.#cart.canCheckOut(names.has('orders'));
     if (isThere) this.#turn(0);
     else this.#showStock();
   }

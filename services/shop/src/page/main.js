@@ -1,5 +1,6 @@
-// The parts of the page, and how they know of each other.
+// The parts of the page, and how they know of each other. What was seen once stays: a service that is gone comes back.
 
+import { $ } from './dom.js';
 import { Cart } from './cart.js';
 import { Catalogue } from './catalogue.js';
 import { showReceipt } from './receipt.js';
@@ -13,4 +14,10 @@ const cart = new Cart({
 const catalogue = new Catalogue({ cart });
 
 listen({ onStock: (items) => catalogue.stock(items) });
-watchServices({ onChange: (names) => catalogue.reachable(names) });
+watchServices({
+  onChange: (names) => {
+    catalogue.reachable(names);
+    if (names.has('orders')) cart.openCheckout();
+    if (names.has('analytics')) $('live').hidden = false;
+  },
+});
