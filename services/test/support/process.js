@@ -6,8 +6,11 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
+// It is for us; a broker refuses keys that it does not know.
+const { VERTEILT_BIN, ...environment } = process.env;
+
 export const SERVICES = fileURLToPath(new URL('../..', import.meta.url));
-export const VERTEILT = process.env.VERTEILT_BIN ?? path.join(SERVICES, '../target/release/verteilt');
+export const VERTEILT = VERTEILT_BIN ?? path.join(SERVICES, '../target/release/verteilt');
 /** Built beside it. */
 export const RUST_SERVICES = path.join(path.dirname(VERTEILT), 'verteilt-shop');
 
@@ -16,7 +19,7 @@ process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
 /** Starts a program; its lines on standard output go to `onLine`. */
 export function start(program, args, { env = {}, onLine = () => {}, stdin = 'ignore' } = {}) {
-  const child = spawn(program, args, { cwd: SERVICES, env: { ...process.env, ...env }, stdio: [stdin, 'pipe', 'inherit'] });
+  const child = spawn(program, args, { cwd: SERVICES, env: { ...environment, ...env }, stdio: [stdin, 'pipe', 'inherit'] });
   running.add(child);
   child.once('exit', () => running.delete(child));
   createInterface(child.stdout).on('line', onLine);

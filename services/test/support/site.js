@@ -1,12 +1,13 @@
 // The shop without `up`: a broker, a gateway, and services that are started again by this file when they die.
 
+import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 import { connect } from 'verteilt';
 
-import { RUST_SERVICES, SERVICES, VERTEILT, end, start } from './process.js';
+import { RUST_SERVICES, SERVICES, VERTEILT, end, isGone, start } from './process.js';
 import { until } from './until.js';
 
 /** What may be killed, and how many of each. */
@@ -74,8 +75,11 @@ export class Site {
   /** Starts a program, and gives what it says once it is ready. */
   async #run(program, args, ready, env) {
     let said;
-    this.#programs.push(start(program, args, { env, onLine: (line) => { said ??= ready.exec(line)?.[1]; } }));
-    return until(`${path.basename(program)} ${args[0]} is ready`, () => said);
+    const child = start(program, args, { env, onLine: (line) => { said ??= ready.exec(line)?.[1]; } });
+    this.#programs.push(child);
+    await until(`${path.basename(program)} ${args[0]} is ready`, () => said || isGone(child));
+    assert.ok(said, `${program} ${args.join(' ')} ended`);
+    return said;
   }
 
   /** All that is in a topic now. */
