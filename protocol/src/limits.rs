@@ -145,7 +145,7 @@ pub const STORED_BYTES_MAX: usize = PART_BYTES;
 /// Requests of durability `disk` of one broker that have no result yet.
 pub const REQUESTS_ACCEPTED_MAX: usize = 65_536;
 /// Workers that such a request is given to, one after the other.
-pub const REQUEST_ATTEMPTS_MAX: u16 = ATTEMPTS_DEFAULT as u16;
+pub const REQUEST_ATTEMPTS_MAX: u16 = 20;
 /// Results of such requests that a broker keeps; with more, the oldest go before their time.
 pub const RESULTS_MAX: usize = 100_000;
 /// Bytes of those results.

@@ -749,18 +749,15 @@ pub struct Request {
     /// The request that is being served when this one is made.
     #[prost(bytes = "bytes", tag = "10")]
     pub parent_request_id: ::prost::bytes::Bytes,
-    /// The rest only towards a worker: the number of its SERVE,
+    /// Towards a worker: the number of its SERVE,
     #[prost(uint64, tag = "11")]
     pub subscription: u64,
     /// its lease,
     #[prost(uint64, tag = "12")]
     pub token: u64,
-    /// how often the request has been forwarded,
+    /// and how often the request has been forwarded.
     #[prost(uint32, tag = "13")]
     pub forwards: u32,
-    /// and, of durability disk, which run this is, from 1.
-    #[prost(uint32, tag = "16")]
-    pub attempt: u32,
     /// Of durability disk: answered by REQUEST_ACCEPTED, and the reply goes to nobody's inbox.
     #[prost(bool, tag = "14")]
     pub detach: bool,
@@ -768,6 +765,9 @@ pub struct Request {
     /// makes one of service, version, endpoint and body.
     #[prost(bytes = "bytes", tag = "15")]
     pub fingerprint: ::prost::bytes::Bytes,
+    /// Of durability disk, towards a worker: which run this is, from 1.
+    #[prost(uint32, tag = "16")]
+    pub attempt: u32,
 }
 /// The request is on the disk: it will be served, or its deadline falls.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -282,7 +282,7 @@ export interface TracedRequest {
   gatewayId: string;
   timeUs: number;
   steps: {
-    kind: 'accepted' | 'waiting' | 'started' | 'forwarded' | 'replied' | 'ended' | 'unknown';
+    kind: 'accepted' | 'waiting' | 'started' | 'forwarded' | 'replied' | 'ended' | 'returned' | 'unknown';
     atUs: number;
     service: string;
     version: string;

@@ -87,6 +87,8 @@ function ownWriter(json, payload) {
   const token = message && fromScalar('uint64', message.token ?? '0');
   const headers = message?.header_length ? HeaderBlock.fromBlock(payload.latin1Slice(0, message.header_length)) : undefined;
   const body = message?.header_length ? payload.subarray(message.header_length) : payload;
+  // What is rare goes by the tables.
+  if (type === 'REQUEST' && message.detach) return undefined;
   if (type === 'REQUEST' && message.token === '0') {
     const request = {
       ...fromJson('Request', message), id: latin1(message.request_id), parentId: latin1(message.parent_request_id), headers,
