@@ -48,6 +48,12 @@ pub struct BrokerConfig {
     pub busy_poll_us: u64,
     /// Queues at most.
     pub queues_max: u32,
+    /// How long the result of a request of durability `disk` is kept, in milliseconds.
+    pub result_keep_ms: u64,
+    /// Such results at most; with more, the oldest go before their time.
+    pub results_max: usize,
+    /// Bytes of such results, likewise.
+    pub result_bytes_max: u64,
 }
 
 /// What a quarter of it gathers fits into it together with the largest piece that one connection
@@ -93,6 +99,9 @@ impl BrokerConfig {
             push_credit_bytes: limits::PUSH_CREDIT_BYTES,
             busy_poll_us: BUSY_POLL_US,
             queues_max: limits::QUEUES_MAX as u32,
+            result_keep_ms: limits::RESULT_KEPT_MS,
+            results_max: limits::RESULTS_MAX,
+            result_bytes_max: limits::RESULT_BYTES_MAX,
         }
     }
 
@@ -149,6 +158,12 @@ impl BrokerConfig {
             forwards_max: limits::FORWARDS_MAX,
             reply_credit_bytes: limits::REPLY_CREDIT_BYTES,
             traces_max: limits::TRACES_MAX,
+            attempts_max: limits::REQUEST_ATTEMPTS_MAX,
+            accepted_max: limits::REQUESTS_ACCEPTED_MAX,
+            stored_bytes_max: limits::STORED_BYTES_MAX as u64,
+            result_keep_ms: self.result_keep_ms,
+            results_max: self.results_max,
+            result_bytes_max: self.result_bytes_max,
         }
     }
 

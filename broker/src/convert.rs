@@ -41,6 +41,7 @@ pub(crate) fn code_of(refusal: Refusal) -> ErrorCode {
         Refusal::DeadlineExceeded => ErrorCode::DeadlineExceeded,
         Refusal::RequestLost => ErrorCode::RequestLost,
         Refusal::RequestExists => ErrorCode::RequestExists,
+        Refusal::RequestMismatch => ErrorCode::RequestMismatch,
         Refusal::RequestUnknown => ErrorCode::RequestUnknown,
         Refusal::RequestLimit => ErrorCode::RequestLimit,
         Refusal::ServiceLimit => ErrorCode::ServiceLimit,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use verteilt_protocol::{Frame, FrameType, encode, wire};
@@ -38,6 +38,9 @@ pub(crate) enum Request {
     Unserve(wire::Unserve),
     Services(wire::ServicesRequest),
     Trace(wire::TraceRequest),
+    /// A request of durability `disk`, with header block and body.
+    Accept(Box<wire::Request>, Bytes),
+    Result(wire::ResultRequest),
 }
 
 impl Request {
@@ -64,6 +67,8 @@ impl Request {
             Self::Unserve(m) => encode(out, FrameType::Unserve, 0, correlation, m, &[]),
             Self::Services(m) => encode(out, FrameType::Services, 0, correlation, m, &[]),
             Self::Trace(m) => encode(out, FrameType::Trace, 0, correlation, m, &[]),
+            Self::Accept(m, body) => encode(out, FrameType::Request, 0, correlation, &**m, body),
+            Self::Result(m) => encode(out, FrameType::Result, 0, correlation, m, &[]),
             Self::Checkpoint => {
                 encode(
                     out,
@@ -75,6 +80,11 @@ impl Request {
                 );
             }
         }
+    }
+
+    /// Those that many may wait for at a time.
+    const fn is_about_results(&self) -> bool {
+        matches!(self, Self::Accept(..) | Self::Result(_))
     }
 
     /// What the answer must be.
@@ -92,6 +102,8 @@ impl Request {
             | Self::Unserve(_) => FrameType::Ok,
             Self::Services(_) => FrameType::ServicesReply,
             Self::Trace(_) => FrameType::TraceReply,
+            Self::Accept(..) => FrameType::RequestAccepted,
+            Self::Result(_) => FrameType::ResultReply,
             Self::TopicStats(_) => FrameType::TopicStatsReply,
             Self::GroupStats(_) => FrameType::GroupStatsReply,
             Self::Reserve(_) => FrameType::Deliver,
@@ -208,7 +220,12 @@ impl Shared {
         limit: Duration,
     ) -> Result<Answer, ClientError> {
         let deadline = Instant::now() + limit;
-        let permit = tokio::time::timeout_at(deadline, self.calls.acquire()).await;
+        let calls = if request.is_about_results() {
+            &self.results
+        } else {
+            &self.calls
+        };
+        let permit = tokio::time::timeout_at(deadline, calls.acquire()).await;
         let _permit = permit
             .map_err(|_| ClientError::Deadline { what, limit })?
             .map_err(|_| self.closed())?;

@@ -95,8 +95,9 @@ pub use crate::options::{Durability, Header, PushOptions, Pushed};
 pub use crate::push::Pushing;
 pub use crate::reconnect::Reconnect;
 pub use crate::request::{
-    Body, Forwarding, GatewayId, Health, InstanceStats, Request, RequestContext, RequestId,
-    Response, Sending, ServeOptions, ServiceStats, Serving, TraceKind, TraceStep, TracedRequest,
+    Accepted, Body, Forwarding, GatewayId, Health, InstanceStats, Request, RequestContext,
+    RequestId, RequestResult, Response, Sending, ServeOptions, ServiceStats, Serving, TraceKind,
+    TraceStep, TracedRequest,
 };
 pub use crate::settle::Settling;
 pub use crate::subscription::{Credit, Subscription};

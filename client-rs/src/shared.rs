@@ -94,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Semaphore,
     /// Calls that may be unanswered.
     pub(crate) calls: Semaphore,
+    /// Places among the calls about requests of durability `disk`.
+    pub(crate) results: Semaphore,
     /// How many partitions topics have, as the broker said last; for those with keyed publishes.
     pub(crate) partitions: Mutex<FxHashMap<String, u32>>,
     /// Which connection this is, counted from 1; grows when one is lost.
@@ -123,6 +125,7 @@ impl Shared {
         Arc::new(Self {
             budget: Semaphore::new(config.push_bytes_max as usize),
             calls: Semaphore::new(CALLS_MAX),
+            results: Semaphore::new(verteilt_protocol::limits::REQUESTS_OPEN_MAX),
             config,
             pending: Mutex::new(pending),
             partitions: Mutex::default(),

@@ -12,7 +12,7 @@ use verteilt_client::Client;
 
 use crate::config::GatewayConfig;
 use crate::problem::Problem;
-use crate::{jobs, origin, queues, readiness};
+use crate::{jobs, origin, queues, readiness, requests};
 
 /// What every request is served with.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ struct About {
     name: &'static str,
     version: &'static str,
     about: &'static str,
-    endpoints: [&'static str; 6],
+    endpoints: [&'static str; 7],
 }
 
 pub(crate) fn router(client: Client, config: Arc<GatewayConfig>) -> Router {
@@ -49,6 +49,7 @@ pub(crate) fn router(client: Client, config: Arc<GatewayConfig>) -> Router {
         .route("/v1/queues", get(queues::list))
         .route("/v1/queues/{queue}", get(queues::one))
         .route("/v1/queues/{queue}/jobs", post(jobs::push))
+        .route("/v1/requests/{id}", get(requests::result))
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(middleware::from_fn(origin::refuse_pages))
@@ -71,6 +72,7 @@ async fn about() -> Json<About> {
             "POST /v1/queues/{queue}/jobs?priority=&delay_ms=&attempts=&durability=memory|disk",
             "GET /v1/queues",
             "GET /v1/queues/{queue}",
+            "GET /v1/requests/{id}",
             "GET /health",
             "GET /ready",
         ],

@@ -9,6 +9,7 @@
 //! | `POST /v1/queues/{queue}/jobs` | pushes the request body as a job; 202 once it is as safe as asked |
 //! | `GET /v1/queues` | every queue's jobs, counted by state |
 //! | `GET /v1/queues/{queue}` | the same of one queue |
+//! | `GET /v1/requests/{id}` | what came of a request of durability `disk` |
 //! | `GET /health` | 200: this process runs |
 //! | `GET /ready` | 200: it has its broker; 503: it has not |
 //! | `GET /` | what this is, if no route says otherwise |
@@ -33,6 +34,7 @@ pub mod problem;
 mod proxy;
 mod queues;
 mod readiness;
+mod requests;
 pub mod routes;
 mod server;
 

@@ -112,6 +112,7 @@ fn status_of(error: &ClientError, code: &str) -> StatusCode {
         "BAD_NAME" | "BAD_ARGUMENT" => StatusCode::BAD_REQUEST,
         "BODY_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
         "HEADERS_TOO_LARGE" => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "REQUEST_MISMATCH" => StatusCode::UNPROCESSABLE_ENTITY,
         "UNSUPPORTED" => StatusCode::NOT_IMPLEMENTED,
         // Whether it ran is unknown: whether to send it again is the caller's to decide.
         "WORKER_LOST" | "REQUEST_LOST" | "BODY_BROKEN" => StatusCode::BAD_GATEWAY,

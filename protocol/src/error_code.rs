@@ -94,13 +94,14 @@ error_codes! {
     DeadlineExceeded = 314, "DEADLINE_EXCEEDED", true, "The request was not answered in time; the text says where it was. Allow more time, or more workers.";
     RequestLost = 315, "REQUEST_LOST", true, "The connection broke while the request or its reply was on its way; whether it was served is unknown. Send it again if it may run twice.";
     RequestExists = 316, "REQUEST_EXISTS", false, "A request with this id is open; ids are 16 random bytes, new for each request.";
-    RequestUnknown = 317, "REQUEST_UNKNOWN", false, "The broker knows no such request; only recent ones are traced.";
+    RequestUnknown = 317, "REQUEST_UNKNOWN", false, "The broker knows no such request; only recent ones are traced, and results are kept for a time.";
     RequestLimit = 318, "REQUEST_LIMIT", true, "The client has as many requests open as it may; wait for replies.";
     ServiceLimit = 319, "SERVICE_LIMIT", false, "The broker has as many services or workers as it allows; use fewer, or raise the limit.";
     ForwardLimit = 320, "FORWARD_LIMIT", false, "The request was forwarded as often as it may be; services that forward in a circle are the usual cause.";
     StreamCreditExceeded = 321, "STREAM_CREDIT_EXCEEDED", false, "More of a body was sent than its receiver had granted; the sender has a bug.";
     BodyBroken = 322, "BODY_BROKEN", false, "The sender of a body broke it off before its end; drop what came of it.";
     InboxClosed = 323, "INBOX_CLOSED", false, "The connection has no inbox, or another one has it now; send INBOX first.";
+    RequestMismatch = 324, "REQUEST_MISMATCH", false, "Another request was accepted under this id before; a new request needs a new id.";
     Busy = 400, "BUSY", true, "The broker has more work than it can take on; try again after a pause.";
     MemoryFull = 401, "MEMORY_FULL", true, "The memory for bodies of `memory` jobs is full; try again once some are done.";
     DiskFull = 402, "DISK_FULL", true, "The disk or the journal's share of it is full; work off jobs or add space, then try again.";

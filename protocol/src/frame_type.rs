@@ -126,6 +126,9 @@ frame_types! {
     ServicesReply = 0x4B, "SERVICES_REPLY", Server, Some("ServicesReply"), "Answers SERVICES.";
     Trace = 0x4C, "TRACE", Client, Some("TraceRequest"), "Asks for the way of a request.";
     TraceReply = 0x4D, "TRACE_REPLY", Server, Some("TraceReply"), "Answers TRACE.";
+    RequestAccepted = 0x4E, "REQUEST_ACCEPTED", Server, Some("RequestAccepted"), "A request is on the disk.";
+    Result = 0x4F, "RESULT", Client, Some("ResultRequest"), "Asks what came of a request of durability `disk`.";
+    ResultReply = 0x50, "RESULT_REPLY", Server, Some("ResultReply"), "Answers RESULT.";
 }
 
 impl FrameType {

@@ -102,7 +102,7 @@ pub const PRODUCER_IDLE_MS: u64 = 24 * 60 * 60 * 1_000;
 pub const UNIQUE_WINDOW_MS: u64 = 10 * 60 * 1_000;
 /// Unique keys or message ids that are known at one time.
 pub const UNIQUE_WINDOW_COUNT: usize = 1_000_000;
-/// Milliseconds the HTTP API asks for a result to be kept: 24 hours.
+/// Milliseconds that the result of a request of durability `disk` is kept: 24 hours.
 pub const RESULT_KEPT_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Bytes of one journal segment.
@@ -140,6 +140,20 @@ pub const CREDIT_REQUESTS_MAX: u32 = 65_536;
 pub const FORWARDS_MAX: u32 = 32;
 /// Requests whose way is remembered.
 pub const TRACES_MAX: usize = 4_096;
+/// Bytes of header block and body, together, of a request of durability `disk`, and of its reply.
+pub const STORED_BYTES_MAX: usize = PART_BYTES;
+/// Requests of durability `disk` of one broker that have no result yet.
+pub const REQUESTS_ACCEPTED_MAX: usize = 65_536;
+/// Workers that such a request is given to, one after the other.
+pub const REQUEST_ATTEMPTS_MAX: u16 = ATTEMPTS_DEFAULT as u16;
+/// Results of such requests that a broker keeps; with more, the oldest go before their time.
+pub const RESULTS_MAX: usize = 100_000;
+/// Bytes of those results.
+pub const RESULT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Longest wait of a RESULT, in milliseconds; a longer one is cut to this.
+pub const RESULT_WAIT_MS_MAX: u64 = 5 * 60 * 1_000;
+/// Bytes of a fingerprint of a request.
+pub const FINGERPRINT_BYTES_MAX: usize = 32;
 /// Endpoints and metadata entries of one SERVE, each.
 pub const SERVE_ENTRIES_MAX: usize = 256;
 /// Bytes of the texts of one SERVE together.

@@ -755,9 +755,62 @@ pub struct Request {
     /// its lease,
     #[prost(uint64, tag = "12")]
     pub token: u64,
-    /// and how often the request has been forwarded.
+    /// how often the request has been forwarded,
     #[prost(uint32, tag = "13")]
     pub forwards: u32,
+    /// and, of durability disk, which run this is, from 1.
+    #[prost(uint32, tag = "16")]
+    pub attempt: u32,
+    /// Of durability disk: answered by REQUEST_ACCEPTED, and the reply goes to nobody's inbox.
+    #[prost(bool, tag = "14")]
+    pub detach: bool,
+    /// Of durability disk, at most 32 bytes: the same for what is the same request. Empty: the broker
+    /// makes one of service, version, endpoint and body.
+    #[prost(bytes = "bytes", tag = "15")]
+    pub fingerprint: ::prost::bytes::Bytes,
+}
+/// The request is on the disk: it will be served, or its deadline falls.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestAccepted {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub request_id: ::prost::bytes::Bytes,
+    /// It had been accepted before.
+    #[prost(bool, tag = "2")]
+    pub known: bool,
+}
+/// What came of a request of durability disk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResultRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub request_id: ::prost::bytes::Bytes,
+    /// Milliseconds to wait for the result.
+    #[prost(uint64, tag = "2")]
+    pub wait_ms: u64,
+}
+/// Payload: header block, then the body of the reply.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResultReply {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub request_id: ::prost::bytes::Bytes,
+    #[prost(enumeration = "ResultState", tag = "2")]
+    pub state: i32,
+    /// Pending: milliseconds that are left of its deadline; else how long the result is kept from now.
+    #[prost(uint64, tag = "3")]
+    pub left_ms: u64,
+    /// Replied:
+    #[prost(uint32, tag = "4")]
+    pub status: u32,
+    #[prost(uint32, tag = "5")]
+    pub header_length: u32,
+    /// Failed: a number of error_code.rs,
+    #[prost(uint32, tag = "6")]
+    pub code: u32,
+    /// for people,
+    #[prost(string, tag = "7")]
+    pub message: ::prost::alloc::string::String,
+    /// and who held it; empty: it waited.
+    #[prost(string, tag = "8")]
+    pub service: ::prost::alloc::string::String,
 }
 /// The next bytes of a body, under the receiver's credit.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -796,6 +849,9 @@ pub struct Reply {
     /// The body goes on in BODY_PART frames.
     #[prost(bool, tag = "5")]
     pub more: bool,
+    /// Towards a caller: the request had been accepted before it sent it.
+    #[prost(bool, tag = "6")]
+    pub replayed: bool,
 }
 /// Passes a request on to another service, with its ids and what is left of its deadline. Payload:
 /// header block, then the first part of the body.
@@ -1099,6 +1155,41 @@ impl JobState {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum ResultState {
+    Unspecified = 0,
+    /// It waits, or a worker has it.
+    Pending = 1,
+    /// It was answered.
+    Replied = 2,
+    /// It ended without an answer.
+    Failed = 3,
+}
+impl ResultState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESULT_STATE_UNSPECIFIED",
+            Self::Pending => "RESULT_STATE_PENDING",
+            Self::Replied => "RESULT_STATE_REPLIED",
+            Self::Failed => "RESULT_STATE_FAILED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESULT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESULT_STATE_PENDING" => Some(Self::Pending),
+            "RESULT_STATE_REPLIED" => Some(Self::Replied),
+            "RESULT_STATE_FAILED" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum Health {
     Unspecified = 0,
     Healthy = 1,
@@ -1147,6 +1238,8 @@ pub enum TraceKind {
     Replied = 5,
     /// It is over: number is 0, or a number of error_code.rs.
     Ended = 6,
+    /// Its worker went or failed, and another is to have it: number is a number of error_code.rs.
+    Returned = 7,
 }
 impl TraceKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1162,6 +1255,7 @@ impl TraceKind {
             Self::Forwarded => "TRACE_KIND_FORWARDED",
             Self::Replied => "TRACE_KIND_REPLIED",
             Self::Ended => "TRACE_KIND_ENDED",
+            Self::Returned => "TRACE_KIND_RETURNED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1174,6 +1268,7 @@ impl TraceKind {
             "TRACE_KIND_FORWARDED" => Some(Self::Forwarded),
             "TRACE_KIND_REPLIED" => Some(Self::Replied),
             "TRACE_KIND_ENDED" => Some(Self::Ended),
+            "TRACE_KIND_RETURNED" => Some(Self::Returned),
             _ => None,
         }
     }

@@ -6,8 +6,10 @@
 //! the events behind it.
 
 mod body;
+mod book;
 mod read;
 pub mod record;
+mod request;
 mod run;
 mod topic;
 mod topics;
@@ -57,6 +59,12 @@ mod tag {
     pub(super) const RECORDS_DROPPED: u8 = 19;
     pub(super) const GROUP_COMMITTED: u8 = 20;
     pub(super) const PUBLISHERS_FORGOTTEN: u8 = 21;
+    pub(super) const REQUEST_ACCEPTED: u8 = 22;
+    pub(super) const REQUEST_STARTED: u8 = 23;
+    pub(super) const REQUEST_FORWARDED: u8 = 24;
+    pub(super) const REQUEST_REPLIED: u8 = 25;
+    pub(super) const REQUEST_FAILED: u8 = 26;
+    pub(super) const REQUESTS_FORGOTTEN: u8 = 27;
 }
 
 #[cfg(test)]

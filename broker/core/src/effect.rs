@@ -6,6 +6,7 @@ pub use topic::{Assignment, GroupStats, PartitionStats, TopicEffect, TopicStats}
 
 use crate::id::{ConnectionId, JobId, Lsn, Millis};
 use crate::job::JobState;
+use crate::request::RequestEffect;
 
 /// Why something was not done. A refusal is an ordinary answer, not a fault of the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,6 +85,9 @@ pub enum Refusal {
     /// A request of this id is open.
     #[error("a request with this id is open")]
     RequestExists,
+    /// Something else was asked under this id.
+    #[error("another request was accepted under this id: choose a new id for a new request")]
+    RequestMismatch,
     /// No request of this id is remembered.
     #[error("no such request is remembered")]
     RequestUnknown,
@@ -264,6 +268,13 @@ pub enum Effect {
     },
     /// About topics.
     Topic(TopicEffect),
+    /// About a request of durability `disk`.
+    Request {
+        /// What.
+        effect: Box<RequestEffect>,
+        /// Where header block and body lie that go with it, unless they are in it.
+        stored: Option<JobId>,
+    },
 }
 
 /// An effect, whom it is for, and what has to be durable first (0: nothing).

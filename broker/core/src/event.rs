@@ -1,8 +1,10 @@
 //! What has been decided. Durable events are journaled and replayed; the rest of the state
 //! (who is connected, what is lent to whom in memory) is rebuilt by clients that come back.
 
+mod request;
 mod topic;
 
+pub use request::{AcceptedRequest, RequestEvent};
 pub use topic::{Published, TopicEvent};
 
 use bytes::Bytes;
@@ -104,6 +106,8 @@ pub enum Event {
     },
     /// About topics.
     Topic(TopicEvent),
+    /// About requests of durability `disk`.
+    Request(RequestEvent),
 }
 
 /// A batch of jobs that was taken in as a whole.
@@ -163,7 +167,8 @@ impl Event {
             | Self::UploadDropped { .. }
             | Self::QueuePaused { .. }
             | Self::ProducersForgotten { .. }
-            | Self::Topic(_) => None,
+            | Self::Topic(_)
+            | Self::Request(_) => None,
         };
         first.is_none_or(|id| !id.is_volatile())
     }
@@ -187,7 +192,8 @@ impl Event {
             | Self::UploadDropped { .. }
             | Self::QueuePaused { .. }
             | Self::ProducersForgotten { .. }
-            | Self::Topic(_) => Vec::new(),
+            | Self::Topic(_)
+            | Self::Request(_) => Vec::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::event::{Event, Pushed};
 use crate::id::{JobId, Millis, Offset, PartitionId, ProducerId, QueueId, SessionId};
 use crate::job::{Job, Lease, Place};
 use crate::producer::{Producer, Taken};
+use crate::request::Book;
 use crate::topic::Topics;
 
 /// Where jobs are kept. A missing job is a broken invariant, never an answer.
@@ -33,6 +34,7 @@ pub struct Ledger {
     /// Jobs whose body begins in parts.
     pub(crate) large: BTreeMap<JobId, Vec<JobId>>,
     pub(crate) topics: Topics,
+    pub(crate) requests: Book,
     pub(crate) window: u32,
 }
 
@@ -65,6 +67,7 @@ impl Ledger {
             uploads: BTreeMap::new(),
             large: BTreeMap::new(),
             topics: Topics::default(),
+            requests: Book::default(),
             window: producer_window,
         }
     }
@@ -110,7 +113,14 @@ impl Ledger {
         })
     }
 
-    /// Ids of the parts of large bodies that jobs or open uploads still need, in order.
+    /// Requests of durability `disk` and their results.
+    #[must_use]
+    pub fn requests(&self) -> &Book {
+        &self.requests
+    }
+
+    /// Ids of what is no job's own body and still needed, in order: parts of large bodies that jobs or
+    /// open uploads need, bodies of requests and of their results.
     #[must_use]
     pub fn parts(&self) -> Vec<JobId> {
         let uploads = self.uploads.values().flat_map(|upload| &upload.parts);
@@ -120,6 +130,7 @@ impl Ledger {
             .flatten()
             .chain(uploads)
             .copied()
+            .chain(self.requests.bodies().map(|body| body.id))
             .collect();
         ids.sort_unstable();
         ids
@@ -131,7 +142,7 @@ impl Ledger {
         self.large.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// Parts of large bodies that nobody needs once the event is applied; ask before applying it.
+    /// Of [`Self::parts`], what nobody needs once the event is applied; ask before applying it.
     #[must_use]
     pub fn parts_freed_by(&self, event: &Event) -> Vec<JobId> {
         match event {
@@ -145,6 +156,7 @@ impl Ledger {
                 .flatten()
                 .copied()
                 .collect(),
+            Event::Request(event) => self.requests.freed_by(event),
             _ => Vec::new(),
         }
     }
@@ -216,6 +228,12 @@ impl Ledger {
                 }
             }
             Event::Topic(event) => self.topics.apply(event, self.window, now_ms),
+            Event::Request(event) => {
+                if let Some(body) = self.requests.apply(event, now_ms) {
+                    assert_eq!(body.0, self.next_id, "ids are dense");
+                    self.next_id += 1;
+                }
+            }
         }
     }
 

@@ -18,7 +18,7 @@
 //! | `session.rs` | who is there: sessions, subscriptions, credit |
 //! | `ledger.rs`, `producer.rs` | the small durable state beside the jobs |
 //! | `topic.rs`, `topic/` | topics: partitions, retention, groups, who reads |
-//! | `request.rs`, `request/` | requests to services: nothing of them is journaled |
+//! | `request.rs`, `request/` | requests to services: what of them is journaled stands in `request/book.rs` |
 //! | `event.rs`, `codec/` | what is journaled, and its bytes |
 
 mod codec;
@@ -53,7 +53,7 @@ pub use effect::{
     Addressed, Assignment, Delivery, Effect, GroupStats, PartitionStats, PeekedJob, QueueStats,
     Refusal, TopicEffect, TopicStats,
 };
-pub use event::{Event, Published, Pushed, TopicEvent};
+pub use event::{AcceptedRequest, Event, Published, Pushed, RequestEvent, TopicEvent};
 pub use id::{
     ConnectionId, GatewayId, JobId, Lsn, Micros, Millis, Offset, PartitionId, ProducerId, QueueId,
     RecordId, RequestId, SessionId, SubscriptionKey, TopicId,
@@ -62,9 +62,10 @@ pub use job::{Job, JobState, Lease, Place};
 pub use ledger::{JobSlots, Ledger};
 pub use limits::Limits;
 pub use request::{
-    Content, Forward, Health, Histogram, InstanceStats, NewRequest, Part, Reply, RequestCommand,
-    RequestEffect, RequestLimits, RequestOutput, Requests, Serve, ServerInfo, ServiceStats, Side,
-    TraceKind, TraceStep, TracedRequest,
+    Book, Content, Disk, DiskOutput, Durable, Forward, Health, Histogram, Holder, InstanceStats,
+    NewRequest, Part, Reply, RequestCommand, RequestEffect, RequestLimits, RequestOutput,
+    RequestResult, Requests, Serve, ServerCounts, ServerInfo, ServiceStats, ServiceTotals, Side,
+    Stored, TraceKind, TraceStep, TracedRequest,
 };
 pub use shard::{Output, Shard};
 pub use topic::Retention;

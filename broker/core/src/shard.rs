@@ -14,6 +14,7 @@ use crate::job::Job;
 use crate::ledger::{JobSlots, Ledger};
 use crate::limits::Limits;
 use crate::live::LiveJobs;
+use crate::request::DiskOutput;
 use crate::topic::LiveTopics;
 
 /// The state of one shard. A namespace lives in one shard whole.
@@ -175,6 +176,25 @@ impl Shard {
             decide::group::settle(self, &group, &mut decision);
             self.carry_out(decision, now_ms, output);
         }
+    }
+
+    /// Applies what was decided about requests of durability `disk`. What is told of it follows in
+    /// the output, behind everything decided so far.
+    pub fn take_requests(&mut self, decided: DiskOutput, now_ms: Millis, output: &mut Output) {
+        let now_ms = self.advance(now_ms);
+        for event in decided.events {
+            self.apply(Event::Request(event), now_ms, output);
+        }
+        for (to, effect, stored) in decided.effects {
+            let effect = Box::new(effect);
+            self.tell(to, Effect::Request { effect, stored }, output);
+        }
+    }
+
+    /// Whether the disk is too full for more, as its owner said last.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.disk_full
     }
 
     /// When [`Self::tick`] has something to do; never later than this. Silent producers are forgotten

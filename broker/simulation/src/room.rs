@@ -20,7 +20,9 @@ const BATCH_BYTES: u64 = 1_024;
 /// How the disk fills.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Squeeze {
-    /// So many bytes beyond what the broker counts on are left: it gets on with them.
+    /// So many bytes beyond what the broker counts on are left when it looks next: it gets on with
+    /// them. What it had taken in between two looks while the disk filled in one moment is no matter
+    /// of a reserve this small.
     Kept(u64),
     /// No more than these are left, whatever the broker counts on.
     Taken(u64),
@@ -35,6 +37,8 @@ struct State {
     reserve_bytes: u64,
     /// What journal and store may take together.
     capacity_bytes: Option<u64>,
+    /// It will end at the next look, with so many bytes kept.
+    kept_bytes: Option<u64>,
     /// Others have taken what the broker counted on.
     is_robbed: bool,
     /// A write found no room, and that is no fault of the broker.
@@ -52,6 +56,7 @@ impl Room {
         Self(Arc::new(Mutex::new(State {
             reserve_bytes,
             capacity_bytes: None,
+            kept_bytes: None,
             is_robbed: false,
             ran_out: false,
             segment_bytes,
@@ -75,16 +80,15 @@ impl Room {
         let mut state = self.0.lock();
         state.prepare();
         state.is_robbed = matches!(how, Squeeze::Taken(_));
-        let left = match how {
-            Squeeze::Taken(bytes) => bytes,
-            // Nothing that the journal holds now is in the store yet, at the worst.
-            Squeeze::Kept(bytes) => state.reserve_bytes + 3 * state.journal_bytes() + bytes,
-        };
-        state.capacity_bytes = Some(state.used_bytes() + left);
+        match how {
+            Squeeze::Taken(bytes) => state.capacity_bytes = Some(state.used_bytes() + bytes),
+            Squeeze::Kept(bytes) => state.kept_bytes = Some(bytes),
+        }
     }
 
     pub(crate) fn release(&self) {
-        self.0.lock().capacity_bytes = None;
+        let mut state = self.0.lock();
+        (state.capacity_bytes, state.kept_bytes) = (None, None);
     }
 
     /// Whether a write has found no room since the last call, because others took it.
@@ -159,6 +163,11 @@ impl Space for Room {
     fn free_bytes(&self) -> io::Result<u64> {
         let mut state = self.0.lock();
         state.prepare();
+        if let Some(bytes) = state.kept_bytes.take() {
+            // Nothing that the journal holds now is in the store yet, at the worst.
+            let left = state.reserve_bytes + 3 * state.journal_bytes() + bytes;
+            state.capacity_bytes = Some(state.used_bytes() + left);
+        }
         Ok(state.free_bytes())
     }
 

@@ -306,6 +306,7 @@ pub(crate) fn simple(out: &mut BytesMut, effect: &Effect) {
         | Effect::Pushed { .. }
         | Effect::Deliver { .. }
         | Effect::Peeked { .. }
+        | Effect::Request { .. }
         | Effect::Topic(_) => unreachable!("answered where bodies and limits are known"),
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use verteilt_core::{
-    Content, Forward, GatewayId, Health, NewRequest, Part, Reply, RequestCommand, RequestId, Serve,
-    ServerInfo, Side,
+    Content, Durable, Forward, GatewayId, Health, NewRequest, Part, Reply, RequestCommand,
+    RequestId, Serve, ServerInfo, Side,
 };
 use verteilt_protocol::limits::{
-    CREDIT_BYTES_DEFAULT, CREDIT_BYTES_MAX, CREDIT_REQUESTS_MAX, HEADER_BYTES_MAX, LABEL_BYTES_MAX,
-    PART_BYTES, REQUESTS_OPEN_MAX, SERVE_BYTES_MAX, SERVE_ENTRIES_MAX,
+    CREDIT_BYTES_DEFAULT, CREDIT_BYTES_MAX, CREDIT_REQUESTS_MAX, FINGERPRINT_BYTES_MAX,
+    HEADER_BYTES_MAX, LABEL_BYTES_MAX, PART_BYTES, REQUESTS_OPEN_MAX, RESULT_WAIT_MS_MAX,
+    SERVE_BYTES_MAX, SERVE_ENTRIES_MAX,
 };
 use verteilt_protocol::{ErrorCode, Frame, FrameType, wire};
 
@@ -46,7 +48,7 @@ pub(super) fn ask(kind: FrameType, frame: Frame, context: &Context) -> Result<Re
             let credit: wire::StreamCredit = message(&frame)?;
             RequestCommand::Credit(side(&credit.request_id, credit.token)?, credit.bytes)
         }
-        FrameType::Inbox => inbox(&message(&frame)?)?,
+        FrameType::Inbox => inbox(&message(&frame)?, context)?,
         FrameType::Serve => RequestCommand::Serve(Box::new(serve(message(&frame)?, context)?)),
         FrameType::Unserve => {
             let wire::Unserve { subscription } = message(&frame)?;
@@ -62,6 +64,14 @@ pub(super) fn ask(kind: FrameType, frame: Frame, context: &Context) -> Result<Re
                 namespace: Arc::clone(&context.namespace),
                 service,
                 after: services.after,
+            }
+        }
+        FrameType::Result => {
+            let result: wire::ResultRequest = message(&frame)?;
+            RequestCommand::Result {
+                namespace: Arc::clone(&context.namespace),
+                request: RequestId(id(&result.request_id, "request_id")?),
+                wait_ms: result.wait_ms.min(RESULT_WAIT_MS_MAX),
             }
         }
         FrameType::Trace => {
@@ -135,13 +145,7 @@ fn label(text: &str, field: &str) -> Result<Arc<str>, Bad> {
 
 fn request(frame: Frame, context: &Context) -> Result<NewRequest, Bad> {
     let request: wire::Request = message(&frame)?;
-    if !matches!(
-        request.durability(),
-        wire::Durability::Default | wire::Durability::Memory
-    ) {
-        let text = "requests are of durability `memory`; push a job for work that must survive";
-        return Err(Bad::new(ErrorCode::Unsupported, text));
-    }
+    let durable = durable(&request, &frame.payload)?;
     let parent = match request.parent_request_id.is_empty() {
         true => None,
         false => Some(RequestId(id(
@@ -157,7 +161,57 @@ fn request(frame: Frame, context: &Context) -> Result<NewRequest, Bad> {
         endpoint: label(&request.endpoint, "endpoint")?,
         deadline_ms: request.deadline_ms,
         content: content(frame.payload, request.header_length, request.more)?,
+        durable,
     })
+}
+
+fn durable(request: &wire::Request, payload: &[u8]) -> Result<Option<Durable>, Bad> {
+    match request.durability() {
+        wire::Durability::Disk => {}
+        wire::Durability::Default | wire::Durability::Memory => {
+            if request.detach || !request.fingerprint.is_empty() {
+                let text = "detach and fingerprint are for requests of durability `disk`";
+                return Err(Bad::new(ErrorCode::BadArgument, text));
+            }
+            return Ok(None);
+        }
+        wire::Durability::Replicated => {
+            let text = "durability `replicated` needs a cluster; this is a single broker";
+            return Err(Bad::new(ErrorCode::Unsupported, text));
+        }
+    }
+    if request.fingerprint.len() > FINGERPRINT_BYTES_MAX {
+        return Err(range("fingerprint"));
+    }
+    if request.more {
+        let text = format!("a request of durability `disk` has {PART_BYTES} bytes at most");
+        return Err(Bad::new(ErrorCode::BodyTooLarge, text));
+    }
+    Ok(Some(Durable {
+        fingerprint: fingerprint(request, payload),
+        detach: request.detach,
+    }))
+}
+
+/// Half of a SHA-256: of what the caller made of its request, else of what makes it what it is.
+fn fingerprint(request: &wire::Request, payload: &[u8]) -> u128 {
+    let mut hash = Sha256::new();
+    if request.fingerprint.is_empty() {
+        for text in [&request.service, &request.version, &request.endpoint] {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+        hash.update(
+            payload
+                .get(request.header_length as usize..)
+                .unwrap_or_default(),
+        );
+    } else {
+        hash.update(&request.fingerprint);
+    }
+    let hash = hash.finalize();
+    let (half, _) = hash.split_at(16);
+    u128::from_be_bytes(half.try_into().unwrap_or_default())
 }
 
 fn forward(frame: Frame, context: &Context) -> Result<Forward, Bad> {
@@ -172,12 +226,13 @@ fn forward(frame: Frame, context: &Context) -> Result<Forward, Bad> {
     })
 }
 
-fn inbox(inbox: &wire::Inbox) -> Result<RequestCommand, Bad> {
+fn inbox(inbox: &wire::Inbox, context: &Context) -> Result<RequestCommand, Bad> {
     if inbox.request_ids.len() > REQUESTS_OPEN_MAX {
         return Err(range("request_ids"));
     }
     let waiting = inbox.request_ids.iter();
     Ok(RequestCommand::Inbox {
+        namespace: Arc::clone(&context.namespace),
         gateway: GatewayId(id(&inbox.gateway_id, "gateway_id")?),
         waiting: waiting
             .map(|request| Ok(RequestId(id(request, "request_ids")?)))

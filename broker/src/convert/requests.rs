@@ -1,7 +1,9 @@
 //! What is told about requests to services, as frames.
 
 use bytes::{Bytes, BytesMut};
-use verteilt_core::{Content, Part, Refusal, RequestEffect, RequestId, ServerInfo, Side};
+use verteilt_core::{
+    Content, Part, Refusal, RequestEffect, RequestId, RequestResult, ServerInfo, Side,
+};
 use verteilt_protocol::{FrameType, encode, encode_empty, wire};
 
 use super::{code_of, registry};
@@ -22,7 +24,31 @@ pub(crate) fn tell(out: &mut BytesMut, effect: &RequestEffect) {
             request,
             status,
             content,
-        } => reply(out, *request, *status, content),
+            replayed,
+        } => reply(out, (*request, *replayed), *status, content),
+        RequestEffect::Accepted {
+            correlation,
+            request,
+            known,
+        } => {
+            let message = wire::RequestAccepted {
+                request_id: id(request.0),
+                known: *known,
+            };
+            encode(
+                out,
+                FrameType::RequestAccepted,
+                0,
+                *correlation,
+                &message,
+                &[],
+            );
+        }
+        RequestEffect::Result {
+            correlation,
+            request,
+            result,
+        } => result_reply(out, *correlation, *request, result),
         RequestEffect::Part(side, part) => body_part(out, *side, part),
         RequestEffect::Credit(side, bytes) => {
             let (request_id, token) = names(*side);
@@ -78,6 +104,7 @@ fn deliver(out: &mut BytesMut, effect: &RequestEffect) {
         endpoint,
         deadline_ms,
         forwards,
+        attempt,
         content,
     } = effect
     else {
@@ -93,20 +120,88 @@ fn deliver(out: &mut BytesMut, effect: &RequestEffect) {
         subscription: *subscription,
         token: *token,
         forwards: *forwards,
+        attempt: u32::from(*attempt),
         ..wire::Request::default()
     };
     encode(out, FrameType::Request, 0, 0, &message, &content.payload);
 }
 
-fn reply(out: &mut BytesMut, request: RequestId, status: u32, content: &Content) {
+fn reply(
+    out: &mut BytesMut,
+    (request, replayed): (RequestId, bool),
+    status: u32,
+    content: &Content,
+) {
     let message = wire::Reply {
         request_id: id(request.0),
         token: 0,
         status,
         header_length: content.header_length,
         more: content.more,
+        replayed,
     };
     encode(out, FrameType::Reply, 0, 0, &message, &content.payload);
+}
+
+fn result_reply(out: &mut BytesMut, correlation: u64, request: RequestId, result: &RequestResult) {
+    let mut message = wire::ResultReply {
+        request_id: id(request.0),
+        ..wire::ResultReply::default()
+    };
+    let mut payload = &Bytes::new();
+    match result {
+        RequestResult::Pending { deadline_ms } => {
+            message.state = wire::ResultState::Pending.into();
+            message.left_ms = *deadline_ms;
+        }
+        RequestResult::Replied {
+            status,
+            content,
+            kept_ms,
+        } => {
+            message.state = wire::ResultState::Replied.into();
+            message.left_ms = *kept_ms;
+            message.status = *status;
+            message.header_length = content.header_length;
+            payload = &content.payload;
+        }
+        RequestResult::Failed {
+            refusal,
+            holder,
+            kept_ms,
+        } => {
+            message.state = wire::ResultState::Failed.into();
+            message.left_ms = *kept_ms;
+            message.code = code_of(*refusal).number();
+            let holder = holder.as_ref().map(|(name, info)| (&**name, &**info));
+            message.message = explain(*refusal, holder);
+            message.service = holder.map_or("", |(name, _)| name).to_owned();
+        }
+    }
+    encode(
+        out,
+        FrameType::ResultReply,
+        0,
+        correlation,
+        &message,
+        payload,
+    );
+}
+
+/// Why a request has no reply, and who held it.
+fn explain(refusal: Refusal, holder: Option<(&str, &ServerInfo)>) -> String {
+    match holder {
+        Some((service, info)) if info.instance.is_empty() => {
+            format!("{refusal}; held by {service}")
+        }
+        Some((service, info)) => {
+            format!("{refusal}; held by {service}, instance {}", info.instance)
+        }
+        None if refusal == Refusal::DeadlineExceeded => {
+            format!("{refusal}; it waited for a worker")
+        }
+        None => refusal.to_string(),
+    }
 }
 
 fn body_part(out: &mut BytesMut, side: Side, part: &Part) {
@@ -126,16 +221,13 @@ fn ended(out: &mut BytesMut, side: Side, refusal: Refusal, holder: Option<(&str,
         request_id,
         token,
         code: code_of(refusal).number(),
-        message: refusal.to_string(),
+        message: explain(refusal, holder),
         ..wire::RequestEnded::default()
     };
     if let Some((service, info)) = holder {
         message.service = service.to_owned();
         message.version = info.version.to_string();
         message.instance = info.instance.to_string();
-        message.message = format!("{refusal}; held by {service}, instance {}", info.instance);
-    } else if refusal == Refusal::DeadlineExceeded {
-        message.message = format!("{refusal}; it waited for a worker");
     }
     encode(out, FrameType::RequestEnded, 0, 0, &message, &[]);
 }

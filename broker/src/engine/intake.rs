@@ -130,7 +130,7 @@ impl Loop {
                     correlation: 0,
                 };
                 round.commands.push((nobody, Command::Drain));
-                self.requests.drain(self.clock.now_us());
+                self.drain_requests();
                 if self.goodbye == Goodbye::NotYet {
                     self.goodbye = Goodbye::After(Lsn::MAX);
                 }
@@ -188,7 +188,7 @@ impl Loop {
     }
 
     /// Beyond the point where holding credit should have stopped pushes, they are refused.
-    fn is_overfull(&self) -> bool {
+    pub(super) fn is_overfull(&self) -> bool {
         self.log.used_bytes() > self.settings.journal_bytes_max / 4 * 5
     }
 }

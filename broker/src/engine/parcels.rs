@@ -41,6 +41,7 @@ impl Parcels {
         let ids: Vec<JobId> = match &effect {
             Effect::Deliver { jobs, .. } => jobs.iter().map(|job| job.id).collect(),
             Effect::Peeked { jobs, .. } => jobs.iter().map(|job| job.id).collect(),
+            Effect::Request { stored, .. } => stored.iter().copied().collect(),
             _ => Vec::new(),
         };
         let mut parcel = Parcel {

@@ -22,6 +22,7 @@ use super::inbox::{EngineHandle, Inbound};
 use super::parcels::Parcels;
 use super::peer::Peer;
 use super::reading::Audience;
+use super::requests;
 use super::room::{Room, RoomParts};
 use super::settings::Settings;
 use super::step::Engine;
@@ -32,6 +33,7 @@ use crate::follower::{self, Follower, FollowerReport, FollowerTask};
 use crate::journal::{Batch, Journal, JournalLog};
 use crate::meters::Meters;
 use crate::net::Welcome;
+use crate::service_meters;
 use crate::store::BlockReader;
 
 /// Requests that the loader has at a time, and what one of them asks for at most: what is needed
@@ -76,7 +78,7 @@ pub(super) struct Loop {
     pub(super) peers: FxHashMap<ConnectionId, Peer>,
     pub(super) parcels: Parcels,
     pub(super) audience: Audience,
-    /// Beside the engine: nothing of them waits for the journal.
+    /// Beside the engine: most of them never wait for the journal.
     pub(super) requests: Requests,
     /// Connections that something was gathered for in this turn.
     pub(super) touched: Vec<ConnectionId>,
@@ -217,7 +219,8 @@ impl Loop {
         (room, stored_bytes): (Option<Room>, u64),
     ) -> Self {
         let lsn = follower_lsn(&log, &engine);
-        let (limits, epoch) = (settings.requests, engine.shard().epoch());
+        let mut requests = Requests::new(settings.requests, engine.shard().epoch());
+        requests.restore(engine.shard().ledger().requests(), clock.now_us());
         let log_bytes = log.used_bytes();
         // Virtual time stands still while anybody is awake.
         let busy_poll = match workers {
@@ -237,7 +240,7 @@ impl Loop {
             peers: FxHashMap::default(),
             parcels: Parcels::default(),
             audience: Audience::default(),
-            requests: Requests::new(limits, epoch),
+            requests,
             touched: Vec::new(),
             backlog: VecDeque::new(),
             leaving: Vec::new(),
@@ -514,7 +517,8 @@ impl Loop {
         if let Some(at_ms) = self.engine.next_deadline() {
             wake = wake.min(self.clock.instant_of(at_ms));
         }
-        if let Some(at_us) = self.requests.next_deadline() {
+        let disk = requests::disk(&self.engine, None);
+        if let Some(at_us) = self.requests.next_deadline(disk) {
             wake = wake.min(self.clock.instant_of_us(at_us));
         }
         if let Some(since) = self.unsealed_since.filter(|_| !self.appending) {
@@ -542,6 +546,7 @@ impl Loop {
             let cached_bytes = engine.bodies.cached_bytes() + engine.records.cached_bytes();
             self.meters
                 .depths(shard, cached_bytes, lsn, self.log.used_bytes());
+            service_meters::show(&self.requests);
         }
     }
 
@@ -549,7 +554,7 @@ impl Loop {
         let Some(until) = self.stopping else {
             return false;
         };
-        let held = self.engine.shard().leased_len() + self.requests.open_len();
+        let held = self.engine.shard().leased_len() + self.requests.unfinished_len();
         let finished = held == 0 || Instant::now() >= until;
         finished && self.engine.is_settled() && !self.appending
     }

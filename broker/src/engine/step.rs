@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use verteilt_core::{Addressed, Caller, Command, Event, EventReader, Lsn, Millis, Output, Shard};
+use verteilt_core::{
+    Addressed, Caller, Command, DiskOutput, Event, EventReader, Lsn, Millis, Output, Shard,
+};
 
 use super::batch::Gathering;
 use super::bodies::{Bodies, Loaded, Source};
@@ -96,6 +98,13 @@ impl Engine {
             self.shard.handle(caller, command, now_ms, &mut self.output);
         }
         self.shard.tick(now_ms, &mut self.output);
+        self.record(before);
+    }
+
+    /// Takes in what was decided about requests of durability `disk`.
+    pub(crate) fn take_requests(&mut self, now_ms: Millis, decided: DiskOutput) {
+        let before = self.shard.lsn();
+        self.shard.take_requests(decided, now_ms, &mut self.output);
         self.record(before);
     }
 

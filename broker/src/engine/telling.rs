@@ -56,6 +56,14 @@ impl Loop {
                 peer.outbox.close();
             }
             Effect::Topic(effect) => self.tell_topic(to, effect),
+            Effect::Request {
+                effect,
+                stored: None,
+            } => self.tell_request(to, &effect),
+            Effect::Request { .. } => {
+                let packed = self.parcels.pack(to, effect, &self.engine.bodies);
+                return packed.map_or(Ok(()), |parcel| self.hand_out(vec![(to, parcel)]));
+            }
             Effect::Refused {
                 correlation,
                 refusal: Refusal::DiskFull,
@@ -71,7 +79,12 @@ impl Loop {
 
     /// Sends answers whose bodies are at hand.
     pub(super) fn hand_out(&mut self, parcels: Vec<(ConnectionId, Parcel)>) -> Result<(), Failure> {
-        for (to, parcel) in parcels {
+        for (to, mut parcel) in parcels {
+            if let Effect::Request { effect, .. } = parcel.effect {
+                let body = parcel.bodies.pop().flatten();
+                self.tell_stored(to, *effect, (parcel.ids[0], body))?;
+                continue;
+            }
             let Some(peer) = self.peers.get_mut(&to) else {
                 continue;
             };
@@ -118,7 +131,7 @@ impl Loop {
             if !peer.held && peer.outbox.len() > OUTBOX_HIGH_BYTES {
                 peer.held = true;
                 held.push((peer.caller(connection), Command::Hold(true)));
-                self.requests.hold(connection, true, self.clock.now_us());
+                self.hold_requests(connection, true);
             }
         }
         self.touched = touched;

@@ -100,6 +100,8 @@ pub(crate) struct Follower {
 const WINDOW_JOBS_MAX: usize = 100_000;
 /// About what the record of a job takes in its page.
 const JOB_RECORD_BYTES: u64 = 64;
+/// About what a request of durability `disk` takes in the ledger.
+const REQUEST_RECORD_BYTES: u64 = 128;
 /// Journal that one checkpoint covers before it ends early: what it copies passes through memory.
 const WINDOW_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -174,7 +176,12 @@ impl Follower {
         let bodies = self.blocks.iter().map(|block| u64::from(block.bytes));
         let records = self.records.iter().map(|block| u64::from(block.bytes));
         let pages = self.pages.iter().map(|page| u64::from(page.records));
-        bodies.sum::<u64>() + records.sum::<u64>() + pages.sum::<u64>() * JOB_RECORD_BYTES
+        let requests = self.ledger.requests();
+        let requests = (requests.open_len() + requests.results_len()) as u64;
+        bodies.sum::<u64>()
+            + records.sum::<u64>()
+            + pages.sum::<u64>() * JOB_RECORD_BYTES
+            + requests * REQUEST_RECORD_BYTES
     }
 
     /// Brings the store up to what is durable when it begins, or as far as one window reaches.
@@ -278,6 +285,7 @@ fn bodies_of(event: &Event) -> Option<(JobId, JobId)> {
             Some((pushed.first_id, JobId(last)))
         }
         Event::PartStored { id, .. } => Some((*id, *id)),
+        Event::Request(event) => event.body().map(|id| (id, id)),
         _ => None,
     }
 }

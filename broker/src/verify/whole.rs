@@ -76,8 +76,15 @@ pub(super) fn check(
             let id = part.0;
             report.problem(
                 file.to_owned(),
-                format!("part {id} of a large body is missing"),
+                format!("body {id}, of a request or a part of a large one, is missing"),
             );
+        }
+    }
+    for body in ledger.requests().bodies() {
+        let length = places.length_of(body.id);
+        if length.is_some_and(|length| length != body.length) {
+            let id = body.id.0;
+            report.problem(file.to_owned(), format!("body {id} has another length"));
         }
     }
     Ok((!report.is_damaged()).then(|| Proven {

@@ -80,6 +80,7 @@ fn json(traced: &TracedRequest) -> Json<'_> {
             _ => None,
         },
         error: match step.kind {
+            TraceKind::Returned(number) => Some(error(number)),
             TraceKind::Ended(number) if number != 0 => Some(error(number)),
             _ => None,
         },
@@ -99,6 +100,7 @@ const fn word(kind: TraceKind) -> &'static str {
         TraceKind::Waiting => "waiting",
         TraceKind::Started => "started",
         TraceKind::Forwarded => "forwarded",
+        TraceKind::Returned(_) => "returned",
         TraceKind::Replied(_) => "replied",
         TraceKind::Ended(_) => "ended",
         _ => "unknown",
@@ -172,6 +174,7 @@ fn bar(from: Duration, to: Duration, whole: Duration) -> String {
 fn what(step: &TraceStep) -> String {
     let mut text = match step.kind {
         TraceKind::Replied(status) => format!("replied {status}"),
+        TraceKind::Returned(number) => format!("returned {}", error(number)),
         TraceKind::Ended(number) if number != 0 => format!("ended {}", error(number)),
         kind => word(kind).to_owned(),
     };

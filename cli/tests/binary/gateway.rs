@@ -110,14 +110,14 @@ fn a_route_file_is_checked() {
     );
     fs::write(
         &file,
-        "\n[[routes]]\npath = \"a\"\nservice = \"s\"\ndurability = \"disk\"\n",
+        "\n[[routes]]\npath = \"a\"\nservice = \"s\"\ndurability = \"paper\"\n",
     )
     .unwrap();
     let wrong = check(file.to_str().unwrap());
     assert_eq!(wrong.status.code(), Some(2));
     let told = stderr(&wrong);
     assert!(
-        told.contains("routes.toml:2: the path `a`") && told.contains("not there yet"),
+        told.contains("routes.toml:2: the path `a`") && told.contains("`memory` or `disk`"),
         "{told}"
     );
     assert_eq!(check("/nowhere").status.code(), Some(2));

@@ -88,6 +88,8 @@ impl Driver {
             | FrameType::GroupStatsReply
             | FrameType::ServicesReply
             | FrameType::TraceReply
+            | FrameType::RequestAccepted
+            | FrameType::ResultReply
             | FrameType::CheckpointDone => self.answer_call(frame, kind),
             FrameType::Heartbeat => Ok(()),
             _ => Err(ClientError::protocol(format!(

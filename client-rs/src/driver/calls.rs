@@ -55,9 +55,29 @@ impl CallLedger {
                 let left = milliseconds(left.saturating_sub(self.request_timeout));
                 reserve.wait_ms = reserve.wait_ms.min(left);
             }
+            self.shorten(&mut call);
             *correlation += 1;
             outbox.frames(|out| call.request.encode(out, *correlation));
             self.sent.insert(*correlation, call);
+        }
+    }
+
+    /// Sent late or again, a request of durability `disk` has what is left of its deadline, and so has
+    /// a question for its result.
+    fn shorten(&self, call: &mut Call) {
+        let Some(deadline) = call.deadline else {
+            return;
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        match &mut call.request {
+            Request::Accept(request, _) => {
+                request.deadline_ms = request.deadline_ms.min(milliseconds(left)).max(1);
+            }
+            Request::Result(result) => {
+                let left = milliseconds(left.saturating_sub(self.request_timeout));
+                result.wait_ms = result.wait_ms.min(left);
+            }
+            _ => {}
         }
     }
 

@@ -296,6 +296,7 @@ impl Drop for Driver {
         };
         shared.budget.close();
         shared.calls.close();
+        shared.results.close();
         for command in commands {
             match command {
                 Command::Call(mut call) => drop(Call::finish(&mut call, Err(error.clone()))),

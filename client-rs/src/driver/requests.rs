@@ -12,7 +12,6 @@ use verteilt_protocol::{ErrorCode, Frame, FrameType, limits, wire};
 
 use super::writer::Outbox;
 use crate::error::ClientError;
-use crate::options::milliseconds;
 use crate::request::{
     Delivered, GatewayId, Inlet, Outgoing, Outlet, Replied, RequestId, Service, Side, Wish,
 };
@@ -123,18 +122,7 @@ impl RequestLedger {
     }
 
     fn send(&mut self, outgoing: Outgoing, out: &mut Outbox, correlation: u64) {
-        let left = outgoing.deadline.saturating_duration_since(Instant::now());
-        let message = wire::Request {
-            service: outgoing.service,
-            version: outgoing.version,
-            request_id: outgoing.id.to_wire(),
-            deadline_ms: milliseconds(left).max(1),
-            endpoint: outgoing.endpoint,
-            header_length: outgoing.header_length,
-            more: outgoing.outlet.is_some(),
-            parent_request_id: outgoing.parent.map(RequestId::to_wire).unwrap_or_default(),
-            ..wire::Request::default()
-        };
+        let message = outgoing.message();
         out.with_payload(FrameType::Request, correlation, &message, &outgoing.payload);
         let open = Open {
             correlation,

@@ -28,6 +28,7 @@ pub struct Request {
     pub(super) endpoint: String,
     pub(super) deadline: Instant,
     pub(super) forwards: u32,
+    pub(super) attempt: u32,
     pub(super) token: u64,
     pub(super) cancelled: CancellationToken,
     pub(super) headers: Vec<Header>,
@@ -69,6 +70,13 @@ impl Request {
     #[must_use]
     pub const fn forwards(&self) -> u32 {
         self.forwards
+    }
+
+    /// Of durability `disk`: which worker this one is that has it, from 1. More than 1 says that one
+    /// before may have done the work, or some of it. 0: nobody had it before.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     /// Until when the reply must have begun.

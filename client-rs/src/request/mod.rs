@@ -10,6 +10,7 @@
 //! | `incoming` | [`Request`]: what a handler gets |
 //! | `forward` | passing a request on |
 //! | `serving`, `service` | [`crate::Client::serve`] |
+//! | `result` | requests of durability `disk` and what came of them |
 //! | `registry` | who serves what, and the ways of requests |
 //! | `wish` | what all of these ask of the driver |
 
@@ -21,6 +22,7 @@ mod inlet;
 mod outlet;
 mod registry;
 mod response;
+mod result;
 mod sending;
 mod service;
 mod serving;
@@ -32,6 +34,7 @@ pub use self::id::{GatewayId, RequestId};
 pub use self::incoming::{Request, RequestContext};
 pub use self::registry::{InstanceStats, ServiceStats, TraceKind, TraceStep, TracedRequest};
 pub use self::response::Response;
+pub use self::result::{Accepted, RequestResult};
 pub use self::sending::Sending;
 pub use self::serving::{Health, ServeOptions, Serving};
 

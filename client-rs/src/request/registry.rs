@@ -87,6 +87,8 @@ pub enum TraceKind {
     Started,
     /// It goes on to the service that is named.
     Forwarded,
+    /// Its worker went or failed, and another is to have it: the number of an [`crate::ErrorCode`].
+    Returned(u32),
     /// The reply has begun, with this status.
     Replied(u32),
     /// It is over: 0, or the number of an [`crate::ErrorCode`].
@@ -266,6 +268,7 @@ impl From<wire::TraceStep> for TraceStep {
             wire::TraceKind::Waiting => TraceKind::Waiting,
             wire::TraceKind::Started => TraceKind::Started,
             wire::TraceKind::Forwarded => TraceKind::Forwarded,
+            wire::TraceKind::Returned => TraceKind::Returned(step.number),
             wire::TraceKind::Replied => TraceKind::Replied(step.number),
             wire::TraceKind::Ended => TraceKind::Ended(step.number),
             wire::TraceKind::Unspecified => TraceKind::Unknown,

@@ -7,22 +7,24 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use verteilt_protocol::limits::{LABEL_BYTES_MAX, REQUEST_DEADLINE_MS_DEFAULT};
+use verteilt_protocol::wire;
 
 use super::body::Body;
 use super::id::{GatewayId, RequestId};
 use super::inlet::{Inlet, InletReader};
 use super::outlet::Outlet;
 use super::response::{Response, frame_of};
+use super::result::{self, Accepted};
 use super::wish::{Side, Wish};
 use crate::batch::check_name;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::job::decode_headers;
-use crate::options::Header;
+use crate::options::{Durability, Header, milliseconds};
 use crate::shared::Shared;
 
 /// What the broker's answer may take longer than the deadline before it is given up here.
-const DEADLINE_SLACK: Duration = Duration::from_secs(2);
+pub(super) const DEADLINE_SLACK: Duration = Duration::from_secs(2);
 
 /// A request that is being put together. Made by [`Client::request`].
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct Sending {
     deadline: Instant,
     parent: Option<RequestId>,
     id: Option<RequestId>,
+    durability: Durability,
+    fingerprint: Bytes,
     body: Body,
 }
 
@@ -74,7 +78,7 @@ impl Client {
     }
 
     /// A request to a service: somebody who serves this name does it, and the answer comes back
-    /// here. Nothing of it is written to a disk; for work that must survive, push a job.
+    /// here. Nothing of it is written to a disk unless [`Sending::durability`] says so.
     pub fn request(&self, service: impl Into<String>) -> Sending {
         Sending {
             client: self.clone(),
@@ -85,6 +89,8 @@ impl Client {
             deadline: Instant::now() + Duration::from_millis(REQUEST_DEADLINE_MS_DEFAULT),
             parent: None,
             id: None,
+            durability: Durability::Default,
+            fingerprint: Bytes::new(),
             body: Body::empty(),
         }
     }
@@ -132,7 +138,24 @@ impl Sending {
         self
     }
 
-    /// The id of the request. Default: a new one, random. An id must not be used twice.
+    /// Default: memory. With [`Durability::Disk`] the broker keeps the request on its disk until a
+    /// worker has answered it or its deadline falls, also across restarts, and its result for a time.
+    /// Header block and body take 960 KiB at most, together; so does the answer.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Of durability `disk`: at most 32 bytes that are the same for what is the same request, so that
+    /// another one under its id is refused with [`crate::ErrorCode::RequestMismatch`]. Default: the
+    /// broker makes them of service, version, endpoint and body.
+    pub fn fingerprint(mut self, fingerprint: impl Into<Bytes>) -> Self {
+        self.fingerprint = fingerprint.into();
+        self
+    }
+
+    /// The id of the request. Default: a new one, random. One in memory must not be used twice; of
+    /// durability `disk` the same id is the same request, and is served once.
     pub fn id(mut self, id: RequestId) -> Self {
         self.id = Some(id);
         self
@@ -155,11 +178,20 @@ impl Sending {
     /// answered; [`ClientError::Closed`]. A response of the service is never an error, whatever its
     /// status.
     ///
+    /// Of durability `disk` besides: [`crate::ErrorCode::DiskFull`],
+    /// [`crate::ErrorCode::RequestMismatch`], [`ClientError::BodyTooLarge`] for a body that streams
+    /// or is longer than 960 KiB.
+    ///
     /// # Cancel safety
     /// Dropped, the request is cancelled: its worker is told. So it is when the body of the
-    /// response is dropped before its end.
+    /// response is dropped before its end. One of durability `disk` goes on.
     pub async fn send(self) -> Result<Response, ClientError> {
         let shared = Arc::clone(self.client.shared());
+        if self.durability == Durability::Disk {
+            let (client, deadline) = (self.client.clone(), self.deadline);
+            let accepted = self.detach().await?;
+            return result::reply_of(&client, accepted.request, deadline).await;
+        }
         let (outgoing, answer, pump) = self.into_outgoing(&shared)?;
         let (request, deadline) = (outgoing.id, outgoing.deadline);
         let mut waiting = Waiting {
@@ -190,6 +222,22 @@ impl Sending {
             Response::with_status(replied.status, Body::received(replied.body, rest));
         response.headers = decode_headers(&replied.headers);
         Ok(response)
+    }
+
+    /// Has it accepted with durability `disk`, and does not wait for the answer: see
+    /// [`Client::result`]. Its deadline holds all the same.
+    ///
+    /// # Errors
+    /// As [`Sending::send`], as far as they say that it was not accepted;
+    /// [`ClientError::Deadline`] when it is unknown whether it was. The same id may be sent again then.
+    ///
+    /// # Cancel safety
+    /// Dropped, it may have been accepted or not. The same id may be sent again.
+    pub async fn detach(self) -> Result<Accepted, ClientError> {
+        let shared = Arc::clone(self.client.shared());
+        let fingerprint = self.fingerprint.clone();
+        let (outgoing, _, _) = self.into_outgoing(&shared)?;
+        result::accept(&shared, outgoing, fingerprint).await
     }
 
     #[expect(clippy::type_complexity, reason = "taken apart where it is called")]
@@ -232,6 +280,22 @@ impl Sending {
 }
 
 impl Outgoing {
+    /// What is said of it in its first frame.
+    pub(crate) fn message(&self) -> wire::Request {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        wire::Request {
+            service: self.service.clone(),
+            version: self.version.clone(),
+            request_id: self.id.to_wire(),
+            deadline_ms: milliseconds(left).max(1),
+            endpoint: self.endpoint.clone(),
+            header_length: self.header_length,
+            more: self.outlet.is_some(),
+            parent_request_id: self.parent.map(RequestId::to_wire).unwrap_or_default(),
+            ..wire::Request::default()
+        }
+    }
+
     /// It never gets to a broker.
     pub(crate) fn fail(self, error: &ClientError) {
         if let Some(outlet) = &self.outlet {

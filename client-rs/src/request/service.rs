@@ -165,6 +165,7 @@ impl Service {
             endpoint: message.endpoint,
             deadline: Instant::now() + Duration::from_millis(message.deadline_ms),
             forwards: message.forwards,
+            attempt: message.attempt,
             token: message.token,
             cancelled,
             headers: decode_headers(&headers),
@@ -214,6 +215,7 @@ async fn respond(client: &Client, token: u64, response: Response) -> Result<(), 
         status,
         header_length,
         more,
+        ..wire::Reply::default()
     };
     shared.wish(Wish::Reply {
         reply,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::http::Method;
 use axum::http::request::Parts;
-use verteilt_client::{ClientError, ErrorCode, Response};
+use verteilt_client::{ClientError, ErrorCode, Response, Sending};
 
 use super::fields::{self, Pseudo};
 use super::journey::Journey;
@@ -24,26 +24,12 @@ pub(super) async fn ask(
     journey: &mut Journey,
 ) -> Result<Response, Problem> {
     let route = &passage.route;
-    let path = seen(parts.uri.path(), &route.strip_prefix);
-    let pseudo = Pseudo {
-        host: admit::head(parts)?.host,
-        path,
-        prefix: &route.strip_prefix,
-        parameters: &passage.parameters,
-        remote: passage.remote,
-    };
-    let endpoint = endpoint(&parts.method, route.endpoint.as_deref().unwrap_or(path));
     let may_repeat = parts.method.is_idempotent() && upload.is_whole();
     let end = Instant::now() + route.deadline;
     let mut id = passage.identity.number;
     let mut left = if may_repeat { route.retries } else { 0 };
     loop {
-        let sent = proxy
-            .client
-            .request(&*route.service)
-            .version(route.version(passage.identity.hash))
-            .endpoint(endpoint.clone())
-            .headers(fields::of_request(parts, pseudo, &passage.identity))
+        let sent = sending(proxy, passage, parts)?
             .id(id)
             .deadline(end.saturating_duration_since(Instant::now()))
             .body(upload.body())
@@ -69,6 +55,25 @@ pub(super) async fn ask(
             }
         }
     }
+}
+
+/// A request for the service, without its id, its deadline and its body.
+pub(super) fn sending(proxy: &Proxy, passage: &Passage, parts: &Parts) -> Result<Sending, Problem> {
+    let route = &passage.route;
+    let path = seen(parts.uri.path(), &route.strip_prefix);
+    let pseudo = Pseudo {
+        host: admit::head(parts)?.host,
+        path,
+        prefix: &route.strip_prefix,
+        parameters: &passage.parameters,
+        remote: passage.remote,
+    };
+    let endpoint = endpoint(&parts.method, route.endpoint.as_deref().unwrap_or(path));
+    let sending = proxy.client.request(&*route.service);
+    Ok(sending
+        .version(route.version(passage.identity.hash))
+        .endpoint(endpoint)
+        .headers(fields::of_request(parts, pseudo, &passage.identity)))
 }
 
 /// The path without what the service does not see.

@@ -79,6 +79,17 @@ impl Identity {
         }
     }
 
+    /// It is sent under another number, which is its id unless the client gave one.
+    pub(crate) fn rename(&mut self, number: RequestId) {
+        let is_own = self.id.as_bytes() == self.number.to_string().as_bytes();
+        self.number = number;
+        if let Ok(id) = HeaderValue::from_str(&number.to_string())
+            && is_own
+        {
+            self.id = id;
+        }
+    }
+
     pub(crate) fn trace_id(&self) -> &str {
         self.traceparent.get(3..35).unwrap_or_default()
     }

@@ -5,6 +5,8 @@
 //! | `mod.rs` | [`pass`]: the way as a whole |
 //! | `admit.rs` | what is refused before any service hears of it |
 //! | `ask.rs` | sending it, once more where that is safe |
+//! | `stored.rs` | the other way: rows of durability `disk` |
+//! | `prefer.rs` | `Prefer` and `Idempotency-Key` |
 //! | `reply.rs` | the service's reply as HTTP |
 //! | `fields.rs` | header fields both ways |
 //! | `identity.rs` | request id and trace |
@@ -16,7 +18,9 @@ mod ask;
 mod fields;
 mod identity;
 mod journey;
+mod prefer;
 mod reply;
+mod stored;
 mod upload;
 
 use std::net::SocketAddr;
@@ -43,6 +47,9 @@ use upload::{Upload, UploadLimits};
 pub(crate) use identity::Numbers;
 pub(crate) use journey::Journey;
 use journey::LoggedHead;
+pub(crate) use prefer::Prefer;
+pub(crate) use reply::read;
+pub(crate) use stored::{failed, pending};
 
 /// What every request is passed on with.
 #[derive(Debug)]
@@ -75,7 +82,7 @@ pub(crate) async fn pass(
     let (parts, incoming) = request.into_parts();
     let identity = Identity::of(&parts.headers, &proxy.numbers);
     let remote = Remote::of(&parts.headers, peer, &proxy.config.trusted_proxies);
-    let id = identity.id.clone();
+    let mut id = identity.id.clone();
     let head = admit::head(&parts);
     let host = head.as_ref().map_or("", |head| head.host);
     let logged = || LoggedHead::of(&proxy.log, &parts, host, remote, &identity);
@@ -97,14 +104,20 @@ pub(crate) async fn pass(
             if let Some(problem) = refused {
                 reply::refuse(problem, journey)
             } else {
-                let passage = Passage {
+                let mut passage = Passage {
                     table,
                     route,
                     parameters,
                     identity,
                     remote,
                 };
-                answer(proxy, passage, parts, incoming, journey).await
+                let response = if passage.route.on_disk {
+                    stored::answer(proxy, &mut passage, parts, incoming, journey).await
+                } else {
+                    answer(proxy, &passage, parts, incoming, journey).await
+                };
+                id = passage.identity.id;
+                response
             }
         }
     };
@@ -124,7 +137,7 @@ fn find(table: &Table, parts: &Parts, head: &Head<'_>) -> Result<Match, Problem>
 
 async fn answer(
     proxy: &Proxy,
-    passage: Passage,
+    passage: &Passage,
     parts: Parts,
     incoming: Incoming,
     mut journey: Box<Journey>,
@@ -137,7 +150,7 @@ async fn answer(
     let upload = Upload::begin(&parts.headers, incoming, limits, &journey.progress).await;
     let asked = match upload {
         Ok(mut upload) => {
-            let asked = ask::ask(proxy, &passage, &parts, &mut upload, &mut journey).await;
+            let asked = ask::ask(proxy, passage, &parts, &mut upload, &mut journey).await;
             // What is wrong with the body explains whatever came of it.
             match journey.progress.problem(limits) {
                 Some(problem) => Err(problem),
@@ -146,19 +159,8 @@ async fn answer(
         }
         Err(problem) => Err(problem),
     };
-    match asked.and_then(|response| reply::read(response, &parts.method)) {
-        Ok(read) => {
-            let (status, fields) = (read.status, read.fields);
-            journey.answer(status, None);
-            let body = match read.body {
-                Some(body) => Answer::of_service(body, read.length, journey),
-                None => Answer::none(journey),
-            };
-            let mut response = Response::new(body);
-            *response.status_mut() = status;
-            *response.headers_mut() = fields;
-            response
-        }
+    match asked {
+        Ok(response) => reply::pass_on(response, &parts.method, journey),
         Err(problem) => reply::refuse(problem, journey),
     }
 }

@@ -15,16 +15,16 @@ const ERROR: &str = "verteilt-error";
 
 /// A reply that can be passed on.
 #[derive(Debug)]
-pub(super) struct Read {
-    pub(super) status: StatusCode,
-    pub(super) fields: HeaderMap,
+pub(crate) struct Read {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: HeaderMap,
     /// As the service said, of a stream.
     pub(super) length: Option<u64>,
     /// None: this answer has no body.
-    pub(super) body: Option<Body>,
+    pub(crate) body: Option<Body>,
 }
 
-pub(super) fn read(reply: Reply, method: &Method) -> Result<Read, Problem> {
+pub(crate) fn read(reply: Reply, method: &Method) -> Result<Read, Problem> {
     let status = u16::try_from(reply.status).ok();
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
     let Some(status) = status.filter(|status| !status.is_informational()) else {
@@ -81,6 +81,27 @@ fn not_handled(status: StatusCode, error: &str) -> Problem {
         "SERVICE_FAILED",
         format!("the service could not answer ({error}); its log says why"),
     )
+}
+
+/// A reply as the answer, or what is wrong with it.
+pub(super) fn pass_on(
+    reply: Reply,
+    method: &Method,
+    mut journey: Box<Journey>,
+) -> Response<Answer> {
+    let read = match read(reply, method) {
+        Ok(read) => read,
+        Err(problem) => return refuse(problem, journey),
+    };
+    journey.answer(read.status, None);
+    let body = match read.body {
+        Some(body) => Answer::of_service(body, read.length, journey),
+        None => Answer::none(journey),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = read.status;
+    *response.headers_mut() = read.fields;
+    response
 }
 
 /// A problem as the answer.

@@ -95,6 +95,15 @@ impl Upload {
         matches!(self, Self::Whole(_))
     }
 
+    /// Reads what is still to come: for those that are sent as a whole, whatever they say.
+    pub(crate) async fn into_whole(self, limits: UploadLimits) -> Result<Bytes, Problem> {
+        match self {
+            Self::Whole(bytes) => Ok(bytes),
+            Self::Pieces(Some(pieces)) => pieces.whole(0, limits).await,
+            Self::Pieces(None) => Ok(Bytes::new()),
+        }
+    }
+
     pub(crate) fn body(&mut self) -> verteilt_client::Body {
         match self {
             Self::Whole(bytes) => bytes.clone().into(),

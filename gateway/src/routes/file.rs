@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::default::{Defaults, is_name};
 use super::host::HostPattern;
-use super::route::{BODY_BYTES_MAX, DEADLINE, RETRIES, Route};
+use super::route::{BODY_BYTES_MAX, DEADLINE, RETRIES, Route, STORED_BODY_BYTES_MAX};
 use super::table::Table;
 
 /// What the gateway answers itself.
@@ -228,11 +228,18 @@ impl Reading {
             .path
             .strip_prefix(&text.strip_prefix)
             .unwrap_or(&text.path);
+        let on_disk = text.durability.as_deref() == Some("disk");
+        let body_bytes_max = if on_disk {
+            STORED_BODY_BYTES_MAX
+        } else {
+            BODY_BYTES_MAX
+        };
         Route {
             methods,
             versions,
             deadline: text.deadline_ms.map_or(DEADLINE, Duration::from_millis),
-            body_bytes_max: text.body_bytes_max.unwrap_or(BODY_BYTES_MAX),
+            on_disk,
+            body_bytes_max: text.body_bytes_max.unwrap_or(body_bytes_max),
             content_types: text.content_types.clone(),
             concurrency_max: text.concurrency_max,
             retries: text.retries.unwrap_or(RETRIES),
@@ -268,12 +275,17 @@ impl Reading {
     fn limits(&mut self, line: usize, text: &RouteText) {
         match text.durability.as_deref() {
             None | Some("memory") => {}
-            Some("disk") => self.wrong(
+            Some("disk") => {
+                let most = STORED_BODY_BYTES_MAX;
+                if text.body_bytes_max.is_some_and(|bytes| bytes > most) {
+                    let text = format!("with durability `disk` a body has at most {most} bytes");
+                    self.wrong(line, text);
+                }
+            }
+            Some(other) => self.wrong(
                 line,
-                "durability = \"disk\" is not there yet: requests are kept in memory. \
-                 Push a job for work that must survive",
+                format!("durability is `memory` or `disk`, not `{other}`"),
             ),
-            Some(other) => self.wrong(line, format!("durability is `memory`, not `{other}`")),
         }
         if text
             .deadline_ms
@@ -379,7 +391,7 @@ mod tests {
     fn values_that_cannot_be_meant() {
         is_wrong("methods = [\"get\"]", "`get`");
         is_wrong("host = \"a:80\"", "`a:80`");
-        is_wrong("durability = \"disk\"", "not there yet");
+        is_wrong("durability = \"disk\"\nbody_bytes_max = 917505", "917504");
         is_wrong("durability = \"paper\"", "`paper`");
         is_wrong("deadline_ms = 0", "deadline_ms");
         is_wrong("concurrency_max = 0", "nothing would pass");

@@ -11,6 +11,9 @@ use crate::meters::Meters;
 
 /// Bytes of a request body where a row says nothing.
 pub(crate) const BODY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// The same of a row of durability `disk`, and the most it may say: header block and body of a request
+/// are kept in one piece, of 960 KiB.
+pub(crate) const STORED_BODY_BYTES_MAX: u64 = 896 * 1024;
 /// For the reply to begin, where a row says nothing.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 /// Further runs of an idempotent request that was lost, where a row says nothing.
@@ -34,6 +37,8 @@ pub(crate) struct Route {
     /// Shared with the row of this name before the file changed.
     pub(super) in_flight: RwLock<Arc<AtomicU32>>,
     pub(crate) retries: u32,
+    /// Requests are kept on the broker's disk until they are answered, and their results for a time.
+    pub(crate) on_disk: bool,
     /// What the service does not see of the path.
     pub(crate) strip_prefix: String,
     /// The pattern behind that prefix, as an endpoint; none: the path itself.
@@ -58,6 +63,7 @@ impl Route {
             concurrency_max: None,
             in_flight: RwLock::default(),
             retries: RETRIES,
+            on_disk: false,
             strip_prefix: String::new(),
             endpoint: None,
             meters: RwLock::new(Meters::of(name, service)),

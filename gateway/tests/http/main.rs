@@ -11,5 +11,6 @@ mod queues;
 mod routes;
 mod site;
 mod smuggling;
+mod stored;
 mod streams;
 mod talk;

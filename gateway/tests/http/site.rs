@@ -23,6 +23,7 @@ pub(crate) struct Site {
     pub(crate) door: Door,
     pub(crate) shutdown: CancellationToken,
     pub(crate) gateway: JoinHandle<()>,
+    file: String,
     _data: TempDir,
 }
 
@@ -67,7 +68,9 @@ impl Site {
 
     /// With the routes of this file.
     pub(crate) async fn routed(file: &str) -> Self {
-        Self::with_routes(Routes::new(Table::parse(file).unwrap())).await
+        let mut site = Self::with_routes(Routes::new(Table::parse(file).unwrap())).await;
+        site.file = file.to_owned();
+        site
     }
 
     pub(crate) async fn with_routes(routes: Routes) -> Self {
@@ -82,6 +85,18 @@ impl Site {
     pub(crate) async fn another_client(&self) -> Client {
         let url = format!("verteilt://{}", self.broker.local_addr());
         Client::connect(&url).await.unwrap()
+    }
+
+    /// Another gateway with the same routes.
+    pub(crate) async fn another_door(&self) -> Door {
+        let config = GatewayConfig::new("127.0.0.1:0".parse().unwrap());
+        let client = self.another_client().await;
+        let routes = Routes::new(Table::parse(&self.file).unwrap());
+        let gateway = Gateway::bind(config, client).await.unwrap();
+        let gateway = gateway.with_routes(routes);
+        let door = Door(gateway.local_addr().to_string());
+        tokio::spawn(gateway.run(self.shutdown.clone()));
+        door
     }
 
     async fn build(
@@ -105,6 +120,7 @@ impl Site {
             door,
             shutdown,
             gateway,
+            file: String::new(),
             _data: data,
         }
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::{Buf, Bytes};
 
 use super::wire::{Fields, whole_records};
-use super::{CodecError, tag};
+use super::{CodecError, request, tag};
 use crate::id::JobId;
 
 /// Bodies with neighbouring ids in the bytes of one event. Positions count from the beginning of
@@ -74,7 +74,7 @@ impl BodyRun {
         let mut runs = Vec::new();
         for record in whole_records(bytes) {
             let (tag, range) = record?;
-            if tag == tag::PUSHED || tag == tag::PART_STORED {
+            if tag == tag::PUSHED || tag == tag::PART_STORED || request::brings_body(tag) {
                 let at = range.start + 5;
                 let run = Self::of_record(tag, bytes.slice(at..range.end), at)?;
                 runs.push((range, run));
@@ -127,6 +127,9 @@ impl BodyRun {
     fn of_record(tag: u8, fields: Bytes, at: usize) -> Result<Self, CodecError> {
         let end = at + fields.len();
         let mut fields = Fields(fields);
+        if request::brings_body(tag) {
+            return request::body_run(&mut fields, end);
+        }
         if tag == tag::PART_STORED {
             fields.u128()?;
             fields.varint()?;

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 
 use super::wire::Fields;
 use super::write::{HAS_HEADERS, HAS_PRODUCER, HAS_UPLOAD};
-use super::{CodecError, tag, topic};
+use super::{CodecError, request, tag, topic};
 use crate::command::Lengths;
 use crate::event::{Event, Pushed};
 use crate::id::{JobId, Lsn, Millis, ProducerId, QueueId, SessionId, SubscriptionKey};
@@ -123,7 +123,10 @@ fn event(tag: u8, fields: &mut Fields, lsn: Lsn) -> Result<Event, CodecError> {
                 producers: producers.collect::<Result<_, _>>()?,
             }
         }
-        other => Event::Topic(topic::event(other, fields)?),
+        other => match request::event(other, fields)? {
+            Some(event) => Event::Request(event),
+            None => Event::Topic(topic::event(other, fields)?),
+        },
     })
 }
 

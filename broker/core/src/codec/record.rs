@@ -1,12 +1,11 @@
-//! The bytes of durable state in a checkpoint, format 1: job records (about 20 bytes each) and the
-//! ledger. The same state gives the same bytes: that is what [`crate::Shard`]s are compared by.
+//! The bytes of durable state in a checkpoint: job records (about 20 bytes each) and the ledger. The same state gives the same bytes: that is what [`crate::Shard`]s are compared by.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::wire::{Fields, put_ids, put_text, put_varint, put_zigzag};
-use super::{CodecError, topics};
+use super::{CodecError, book, topics};
 use crate::id::{JobId, ProducerId, QueueId, SessionId, SubscriptionKey};
 use crate::job::{Job, Lease, Place};
 use crate::ledger::{Ledger, QueueRecord, Upload};
@@ -93,7 +92,7 @@ fn job(fields: &mut Fields, before: JobId) -> Result<(JobId, Job), CodecError> {
     Ok((id, job))
 }
 
-/// Appends the ledger.
+/// Appends the ledger, in format 2.
 pub fn put_ledger(out: &mut BytesMut, ledger: &Ledger) {
     put_varint(out, ledger.epoch);
     put_varint(out, ledger.next_id);
@@ -129,13 +128,19 @@ pub fn put_ledger(out: &mut BytesMut, ledger: &Ledger) {
         put_varint(out, id.0);
         put_ids(out, parts);
     }
-    topics::put(out, &ledger.topics);
+    let has_requests = !ledger.requests.entries.is_empty();
+    if ledger.topics.next != 0 || has_requests {
+        topics::put(out, &ledger.topics);
+    }
+    if has_requests {
+        book::put(out, &ledger.requests);
+    }
 }
 
-/// The ledger that the bytes stand for; `producer_window` is [`crate::Limits::producer_window`].
+/// The ledger that the bytes of format 1 or 2 stand for; `producer_window` is [`crate::Limits::producer_window`].
 ///
 /// # Errors
-/// If the bytes are not a ledger of this format.
+/// If the bytes are not a ledger of these formats.
 pub fn ledger(bytes: Bytes, producer_window: u32) -> Result<Ledger, CodecError> {
     let mut fields = Fields(bytes);
     let mut ledger = Ledger::new(JobId(0), producer_window);
@@ -169,6 +174,10 @@ pub fn ledger(bytes: Bytes, producer_window: u32) -> Result<Ledger, CodecError> 
         ledger.large.insert(id, fields.ids()?);
     }
     ledger.topics = topics::read(&mut fields)?;
+    // Format 1 ends here, and so does format 2 without any.
+    if !fields.0.is_empty() {
+        ledger.requests = book::read(&mut fields)?;
+    }
     if fields.0.is_empty() {
         Ok(ledger)
     } else {

@@ -1,6 +1,7 @@
 //! Each layout once in plain bytes. They are on people's disks: if one of these tests fails, the
 //! change needs a new tag, not a new expectation.
 
+mod requests;
 mod topics;
 
 use bytes::{Bytes, BytesMut};

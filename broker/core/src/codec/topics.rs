@@ -1,4 +1,5 @@
-//! Topics in the ledger of a checkpoint. A ledger of a shard that never had one ends before them.
+//! Topics in the ledger of a checkpoint. Of a shard that never had one there are none, or a 0 if
+//! something stands behind them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,10 +13,10 @@ use crate::producer::{Producer, Taken};
 use crate::topic::{Mark, Partition, Topic, Topics};
 
 pub(super) fn put(out: &mut BytesMut, topics: &Topics) {
+    put_varint(out, u64::from(topics.next));
     if topics.next == 0 {
         return;
     }
-    put_varint(out, u64::from(topics.next));
     put_varint(out, topics.topics.len() as u64);
     for (id, topic) in &topics.topics {
         put_varint(out, u64::from(id.0));
@@ -42,6 +43,9 @@ pub(super) fn read(fields: &mut Fields) -> Result<Topics, CodecError> {
         return Ok(topics);
     }
     topics.next = fields.narrow()?;
+    if topics.next == 0 {
+        return Ok(topics);
+    }
     for _ in 0..fields.count()? {
         let id = TopicId(fields.narrow()?);
         let topic = topic(fields)?;

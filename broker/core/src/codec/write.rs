@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::body::BodyRun;
 use super::run::RecordRun;
 use super::wire::{put_ids, put_text, put_timed, put_varint, put_zigzag};
-use super::{tag, topic};
+use super::{request, tag, topic};
 use crate::event::{Event, Pushed};
 use crate::id::Millis;
 
@@ -20,7 +20,7 @@ pub fn encode_clock(out: &mut BytesMut, now_ms: Millis) {
 pub enum Written {
     /// Nothing of that kind.
     Nothing,
-    /// Bodies of jobs.
+    /// Bodies of jobs or requests.
     Bodies(BodyRun),
     /// Records of a topic.
     Records(RecordRun),
@@ -32,6 +32,7 @@ pub fn encode_event(out: &mut BytesMut, event: &Event) -> Written {
     match event {
         Event::Pushed(pushed) => return Written::Bodies(encode_pushed(out, pushed)),
         Event::Topic(event) => return topic::encode(out, event),
+        Event::Request(event) => return request::encode(out, event),
         Event::PartStored {
             session,
             upload,

@@ -22,23 +22,36 @@ impl Requests {
         let Some(open) = self.open.get_mut(&request) else {
             return;
         };
+        let is_on_disk = open.on_disk.is_some();
         let Stage::Held(lease) = open.stage else {
             // A second reply to a request that is being answered.
             return self.end(request, Refusal::BodyBroken);
         };
         open.stage = Stage::Replying(lease);
         let (gateway, more) = (open.gateway, reply.content.more);
-        self.deadlines.remove(&(open.deadline_us, request));
+        // One that is to be on the disk has begun once it is whole.
+        if !is_on_disk {
+            self.deadlines.remove(&(open.deadline_us, request));
+        }
         if let Some(server) = self.servers.get_mut(&lease.server) {
             server.counts.replied(reply.status);
-            server.run_us.record(self.now_us - lease.since_us);
+            let ran_us = self.now_us - lease.since_us;
+            server.run_us.record(ran_us);
+            self.totals.count(&server.service, |totals| {
+                totals.counts.replied(reply.status);
+                totals.run_us.record(ran_us);
+            });
         }
         self.trace(request, TraceKind::Replied(reply.status));
+        if is_on_disk {
+            return self.reply_on_disk(request, reply);
+        }
         let bytes = reply.content.payload.len() as u64;
         let effect = RequestEffect::Reply {
             request,
             status: reply.status,
             content: reply.content,
+            replayed: false,
         };
         if !self.tell_caller(gateway, request, effect, bytes) {
             return self.end(request, Refusal::RequestLost);
@@ -46,6 +59,12 @@ impl Requests {
         if !more {
             self.finish(request);
         }
+    }
+
+    /// Whether this connection holds a lease of this token.
+    #[must_use]
+    pub fn is_held(&self, connection: ConnectionId, token: u64) -> bool {
+        self.held_by(connection, token).is_some()
     }
 
     /// The request that this connection may still answer under this token.
@@ -139,6 +158,9 @@ impl Requests {
             return self.end(request, Refusal::StreamCreditExceeded);
         }
         open.reply_credit -= bytes;
+        if open.on_disk.is_some() {
+            return self.collect(request, &part);
+        }
         let (gateway, more) = (open.gateway, part.more);
         let effect = RequestEffect::Part(Side::Caller(request), part);
         if !self.tell_caller(gateway, request, effect, bytes) {

@@ -55,6 +55,17 @@ pub struct NewRequest {
     pub deadline_ms: Millis,
     /// Headers and body.
     pub content: Content,
+    /// It survives a crash of the broker; none: it lives in memory.
+    pub durable: Option<Durable>,
+}
+
+/// What a request of durability `disk` says in addition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Durable {
+    /// The same for what is the same request.
+    pub fingerprint: u128,
+    /// The caller is told that it was accepted, and does not wait for the reply.
+    pub detach: bool,
 }
 
 /// The answer to a request.
@@ -138,6 +149,8 @@ pub struct Serve {
 pub enum RequestCommand {
     /// Replies come to this connection.
     Inbox {
+        /// Where its requests are.
+        namespace: Arc<str>,
         /// Named by its client.
         gateway: GatewayId,
         /// What the client still waits for.
@@ -167,6 +180,15 @@ pub enum RequestCommand {
         service: Option<String>,
         /// Of all, only those behind this name.
         after: String,
+    },
+    /// What came of a request of durability `disk`.
+    Result {
+        /// Where.
+        namespace: Arc<str>,
+        /// Which.
+        request: RequestId,
+        /// How long to wait for it.
+        wait_ms: Millis,
     },
     /// The way of a request.
     Trace {

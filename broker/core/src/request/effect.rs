@@ -1,4 +1,5 @@
-//! What has to be told about requests. Nothing of it waits for the disk.
+//! What has to be told about requests: at once, or, about those of durability `disk`, once what
+//! was decided is on the disk.
 
 use std::sync::Arc;
 
@@ -6,10 +7,60 @@ use super::command::{Content, Health, Part, ServerInfo, Side};
 use super::stats::{Histogram, ServerCounts};
 use super::trace::TracedRequest;
 use crate::effect::Refusal;
-use crate::id::{ConnectionId, GatewayId, Millis, RequestId};
+use crate::event::RequestEvent;
+use crate::id::{ConnectionId, GatewayId, JobId, Millis, RequestId};
 
 /// Effects and whom they are for.
 pub type RequestOutput = Vec<(ConnectionId, RequestEffect)>;
+
+/// The service and the worker that held a request.
+pub type Holder = (Arc<str>, Arc<ServerInfo>);
+
+/// What was decided about requests of durability `disk`.
+#[derive(Debug, Default)]
+pub struct DiskOutput {
+    /// What has changed, in order.
+    pub events: Vec<RequestEvent>,
+    /// What is to be told once that is on the disk; with some goes a header block and a body that
+    /// lies under this id.
+    pub effects: Vec<(ConnectionId, RequestEffect, Option<JobId>)>,
+}
+
+impl DiskOutput {
+    /// Nothing was decided.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.effects.is_empty()
+    }
+}
+
+/// What came of a request of durability `disk`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RequestResult {
+    /// Nothing yet.
+    Pending {
+        /// What is left of its deadline.
+        deadline_ms: Millis,
+    },
+    /// A reply.
+    Replied {
+        /// As in HTTP.
+        status: u32,
+        /// Headers and body.
+        content: Content,
+        /// How long it is kept from now.
+        kept_ms: Millis,
+    },
+    /// No reply.
+    Failed {
+        /// Why.
+        refusal: Refusal,
+        /// Who held it.
+        holder: Option<Holder>,
+        /// How long this is kept from now.
+        kept_ms: Millis,
+    },
+}
 
 /// The numbers of one service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +100,26 @@ pub struct InstanceStats {
     pub run_us: Histogram,
 }
 
+impl RequestEffect {
+    /// The header block and body that go with it, if any, and whose they are.
+    pub fn stored_content(&mut self) -> Option<(RequestId, &mut Content)> {
+        match self {
+            Self::Deliver {
+                request, content, ..
+            }
+            | Self::Reply {
+                request, content, ..
+            }
+            | Self::Result {
+                request,
+                result: RequestResult::Replied { content, .. },
+                ..
+            } => Some((*request, content)),
+            _ => None,
+        }
+    }
+}
+
 /// Something to tell a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestEffect {
@@ -80,6 +151,8 @@ pub enum RequestEffect {
         deadline_ms: Millis,
         /// How often it was passed on.
         forwards: u32,
+        /// How many workers had it, this one among them; 0: it lives in memory, so nobody had it.
+        attempt: u16,
         /// Headers and body.
         content: Content,
     },
@@ -91,6 +164,26 @@ pub enum RequestEffect {
         status: u32,
         /// Headers and body.
         content: Content,
+        /// The request had been accepted before this caller sent it.
+        replayed: bool,
+    },
+    /// A request of durability `disk` is on the disk.
+    Accepted {
+        /// Which REQUEST.
+        correlation: u64,
+        /// Which.
+        request: RequestId,
+        /// It had been before.
+        known: bool,
+    },
+    /// What came of a request.
+    Result {
+        /// Which question.
+        correlation: u64,
+        /// Which request.
+        request: RequestId,
+        /// What came.
+        result: RequestResult,
     },
     /// The next bytes of a body that this connection receives.
     Part(Side, Part),
@@ -103,7 +196,7 @@ pub enum RequestEffect {
         /// Why.
         refusal: Refusal,
         /// Who held it: service and worker.
-        holder: Option<(Arc<str>, Arc<ServerInfo>)>,
+        holder: Option<Holder>,
     },
     /// Who serves what.
     Services {

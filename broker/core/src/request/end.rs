@@ -23,6 +23,9 @@ impl Requests {
 
     /// Ends a request that has no whole reply, and tells everyone who does not know.
     pub(super) fn end(&mut self, request: RequestId, refusal: Refusal) {
+        if self.is_on_disk(request) {
+            return self.end_on_disk(request, refusal);
+        }
         self.trace(request, TraceKind::Ended(Some(refusal)));
         let Some(open) = self.remove(request) else {
             return;
@@ -31,6 +34,9 @@ impl Requests {
         if let Some(lease) = open.lease() {
             if let Some(server) = self.servers.get_mut(&lease.server) {
                 server.counts.ended(refusal);
+                let name = &server.service;
+                self.totals
+                    .count(name, |totals| totals.counts.ended(refusal));
                 holder = Some((Arc::from(&*server.service.name), Arc::clone(&server.info)));
                 let connection = server.connection;
                 self.tell_worker(connection, lease.token, refusal);
@@ -41,6 +47,8 @@ impl Requests {
                 Refusal::Cancelled => service.cancelled += 1,
                 _ => {}
             }
+            self.totals
+                .count(&open.service, |totals| totals.left(refusal));
         }
         self.tell_forwarders(&open.links, None, refusal);
         if refusal != Refusal::Cancelled {
@@ -58,6 +66,9 @@ impl Requests {
 
     /// The caller does not want its reply any more.
     pub(super) fn cancel(&mut self, connection: ConnectionId, request: RequestId) {
+        if self.is_on_disk(request) {
+            return self.stop_waiting(connection, request);
+        }
         let open = self.open.get(&request);
         let inbox = open.and_then(|open| self.inboxes.get(&open.gateway));
         if inbox.is_some_and(|inbox| inbox.connection == Some(connection)) {
@@ -71,6 +82,9 @@ impl Requests {
         let Some(known) = self.connections.remove(&connection) else {
             return;
         };
+        for request in known.waits.iter().copied() {
+            self.forget_waits(connection, request);
+        }
         // Their leases first, so that no request is given to a worker that is going, too.
         let servers: Vec<_> = known.servers.values().chain(&known.leaving).collect();
         for key in &servers {
@@ -110,7 +124,7 @@ impl Requests {
     }
 
     /// Takes a request out of every list.
-    fn remove(&mut self, request: RequestId) -> Option<Open> {
+    pub(super) fn remove(&mut self, request: RequestId) -> Option<Open> {
         self.leave_line(request);
         let open = self.open.remove(&request)?;
         self.deadlines.remove(&(open.deadline_us, request));

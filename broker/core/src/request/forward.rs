@@ -8,12 +8,13 @@ use crate::effect::Refusal;
 use crate::id::ConnectionId;
 
 impl Requests {
-    /// Refused, the lease stays with the worker, which may answer itself.
+    /// Refused, the lease stays with the worker, which may answer itself. Gives whether it is a
+    /// request of durability `disk`.
     pub(super) fn forward(
         &mut self,
         connection: ConnectionId,
         mut forward: Forward,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let token = forward.token;
         let request = self.held_by(connection, token);
         let request = request.ok_or(Refusal::LeaseLost)?;
@@ -28,16 +29,26 @@ impl Requests {
         if forward.rest_from_caller && (asked || forward.content.more) {
             return Err(Refusal::BadArgument);
         }
+        let is_on_disk = open.on_disk.is_some();
         let bytes = forward.content.payload.len() as u64;
-        self.may_enter(&forward.service, &forward.version, bytes)?;
+        if !is_on_disk {
+            self.may_enter(&forward.service, &forward.version, bytes)?;
+        } else if forward.content.more {
+            return Err(Refusal::BodyTooLarge);
+        }
 
         if let Some(server) = self.servers.get_mut(&lease.server) {
             server.counts.forwarded += 1;
-            server.run_us.record(self.now_us - lease.since_us);
+            let ran_us = self.now_us - lease.since_us;
+            server.run_us.record(ran_us);
+            self.totals.count(&server.service, |totals| {
+                totals.counts.forwarded += 1;
+                totals.run_us.record(ran_us);
+            });
         }
         self.release(&lease);
         let Some(open) = self.open.get_mut(&request) else {
-            return Ok(());
+            return Ok(false);
         };
         let mut over = Vec::new();
         if forward.rest_from_caller {
@@ -64,10 +75,13 @@ impl Requests {
             known.map(|known| known.forwarding.insert(token));
         }
         self.forget_links(&over, None);
+        if is_on_disk {
+            self.pass_on_disk(request, &forward.content);
+        }
         self.trace(request, TraceKind::Forwarded);
         self.enter(request, forward.content);
         self.reap(Some(&lease));
         self.dispatch(&old);
-        Ok(())
+        Ok(is_on_disk)
     }
 }

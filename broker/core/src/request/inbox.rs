@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::Requests;
+use std::sync::Arc;
+
 use super::effect::RequestEffect;
 use super::open::{Source, Stage};
+use super::{Disk, Requests};
 use crate::effect::Refusal;
 use crate::id::{ConnectionId, GatewayId, Micros, RequestId};
 
@@ -30,7 +32,8 @@ impl Requests {
         &mut self,
         connection: ConnectionId,
         gateway: GatewayId,
-        waiting: &[RequestId],
+        (namespace, waiting): (&Arc<str>, &[RequestId]),
+        disk: Disk<'_>,
     ) -> Result<(), Refusal> {
         let known = self.connections.entry(connection).or_default();
         if known.inbox.is_some_and(|known| known != gateway) {
@@ -66,7 +69,12 @@ impl Requests {
             }
         }
         for request in wanted.difference(&known) {
-            self.end_unsent(connection, *request, Refusal::RequestLost);
+            // What is on the disk is lost with no connection and no broker.
+            if disk.find(namespace, *request).is_some() {
+                self.attach(connection, *request, false, disk);
+            } else {
+                self.end_unsent(connection, *request, Refusal::RequestLost);
+            }
         }
         debug_assert!(self.inboxes.contains_key(&gateway), "it was opened above");
         Ok(())

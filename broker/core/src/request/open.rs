@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::command::Content;
+use super::durable::OnDisk;
 use super::service::ServerKey;
 use crate::command::QueueName;
 use crate::id::{ConnectionId, GatewayId, Micros};
@@ -25,6 +26,8 @@ pub(super) struct Open {
     pub(super) links: Vec<Link>,
     /// What the worker may still send of the reply's body.
     pub(super) reply_credit: u64,
+    /// What is beside that of one of durability `disk`.
+    pub(super) on_disk: Option<Box<OnDisk>>,
 }
 
 /// How far a request is.

@@ -6,12 +6,14 @@ use bytes::Bytes;
 
 use super::Requests;
 use super::command::{Content, NewRequest, Side};
+use super::durable::OnDisk;
 use super::effect::RequestEffect;
 use super::open::{Lease, Link, Open, Source, Stage};
 use super::service::ServerKey;
 use super::trace::{TraceKind, TraceStep, TracedRequest};
 use crate::command::QueueName;
 use crate::effect::Refusal;
+use crate::event::RequestEvent;
 use crate::id::{ConnectionId, GatewayId, Micros, RequestId};
 
 impl Requests {
@@ -19,7 +21,7 @@ impl Requests {
     pub(super) fn send(&mut self, connection: ConnectionId, request: NewRequest) {
         let id = request.id;
         match self.may_send(connection, &request) {
-            Ok(gateway) => self.accept(gateway, request),
+            Ok(gateway) => self.accept(gateway, request, None),
             Err(refusal) => self.end_unsent(connection, id, refusal),
         }
     }
@@ -63,17 +65,27 @@ impl Requests {
             || self.waiting_bytes + bytes > self.limits.waiting_bytes_max;
         if waits && too_many {
             service.refused += 1;
+            self.totals.count(name, |totals| totals.refused += 1);
             return Err(Refusal::Busy);
         }
         Ok(())
     }
 
-    fn accept(&mut self, gateway: GatewayId, request: NewRequest) {
+    pub(super) fn deadline_of(&self, request: &NewRequest) -> Micros {
         let deadline_ms = match request.deadline_ms {
             0 => self.limits.deadline_ms_default,
             ms => ms.min(self.limits.deadline_ms_max),
         };
-        let deadline_us = self.now_us + deadline_ms * 1_000;
+        self.now_us + deadline_ms * 1_000
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        gateway: GatewayId,
+        request: NewRequest,
+        on_disk: Option<Box<OnDisk>>,
+    ) {
+        let deadline_us = self.deadline_of(&request);
         let (id, more) = (request.id, request.content.more);
         let mut traced = TracedRequest {
             request: id,
@@ -91,7 +103,9 @@ impl Requests {
             endpoint: Arc::clone(&request.endpoint),
         });
         self.traces.begin(&service.namespace, traced);
-        if let Some(inbox) = self.inboxes.get_mut(&gateway) {
+        if on_disk.is_none()
+            && let Some(inbox) = self.inboxes.get_mut(&gateway)
+        {
             inbox.requests.insert(id);
         }
         self.deadlines.insert((deadline_us, id));
@@ -114,6 +128,7 @@ impl Requests {
                 Vec::new()
             },
             reply_credit: self.limits.reply_credit_bytes,
+            on_disk,
         };
         self.open.insert(id, open);
         self.enter(id, request.content);
@@ -124,23 +139,33 @@ impl Requests {
         let open = &self.open[&request];
         let free = self.services.get(&open.service);
         // Whoever waits already goes first, and with a free worker nobody does.
-        match free.and_then(|service| service.next_free(&open.version)) {
+        let free = free.and_then(|service| service.next_free(&open.version));
+        // What is on the disk begins after the restart.
+        let stays = self.draining && open.on_disk.is_some();
+        match free.filter(|_| !stays) {
             Some(server) => self.give(request, server, content, self.now_us),
             None => self.line_up(request, content),
         }
     }
 
-    fn line_up(&mut self, request: RequestId, mut content: Content) {
-        let (order, since_us) = (self.next_order, self.now_us);
-        self.next_order += 1;
-        // It may wait for long, and must not keep alive all that came in the same read.
-        content.payload = Bytes::copy_from_slice(&content.payload);
-        let bytes = content.payload.len() as u64;
-        self.waiting_bytes += bytes;
+    pub(super) fn line_up(&mut self, request: RequestId, mut content: Content) {
+        let (order, since_us) = (self.fresh_order(), self.now_us);
         let Some(open) = self.open.get_mut(&request) else {
             return;
         };
-        if let Some(service) = self.services.get_mut(&open.service) {
+        content.payload = match open.on_disk {
+            // It is read again when it is given to somebody.
+            Some(_) => Bytes::new(),
+            // It may wait for long, and must not keep alive all that came in the same read.
+            None => Bytes::copy_from_slice(&content.payload),
+        };
+        // One that had a worker already comes before those that came later.
+        let order = open.on_disk.as_ref().map_or(order, |on_disk| on_disk.order);
+        let bytes = content.payload.len() as u64;
+        self.waiting_bytes += bytes;
+        let stays = self.draining && open.on_disk.is_some();
+        let service = self.services.get_mut(&open.service);
+        if let Some(service) = service.filter(|_| !stays) {
             service.wait(&open.version, order, request, bytes);
         }
         open.stage = Stage::Waiting {
@@ -149,6 +174,11 @@ impl Requests {
             content,
         };
         self.trace(request, TraceKind::Waiting);
+    }
+
+    pub(super) fn fresh_order(&mut self) -> u64 {
+        self.next_order += 1;
+        self.next_order - 1
     }
 
     /// A request in line gets a worker.
@@ -188,12 +218,19 @@ impl Requests {
         let Some(service) = self.services.get_mut(&open.service) else {
             return;
         };
-        let bytes = content.payload.len() as u64;
+        let bytes = match &open.on_disk {
+            Some(on_disk) => u64::from(on_disk.body.length),
+            None => content.payload.len() as u64,
+        };
         service.lift(key, server);
         server.turn = service.next_turn();
         server.leases.insert(token);
         server.held_bytes += bytes;
-        server.wait_us.record(self.now_us - since_us);
+        let waited_us = self.now_us - since_us;
+        server.wait_us.record(waited_us);
+        self.totals.count(&server.service, |totals| {
+            totals.wait_us.record(waited_us);
+        });
         service.put(key, server);
         open.stage = Stage::Held(Lease {
             token,
@@ -210,9 +247,18 @@ impl Requests {
             endpoint: Arc::clone(&open.endpoint),
             deadline_ms: left_us.div_ceil(1_000).max(1),
             forwards: open.forwards,
+            attempt: open.on_disk.as_mut().map_or(0, |on_disk| on_disk.start()),
             content,
         };
-        self.output.push((server.connection, effect));
+        let to = server.connection;
+        match &open.on_disk {
+            Some(on_disk) => {
+                let stored = on_disk.stored_beside(&effect);
+                self.disk.events.push(RequestEvent::Started { request });
+                self.disk.effects.push((to, effect, stored));
+            }
+            None => self.output.push((to, effect)),
+        }
         self.tokens.insert(token, request);
         self.trace(request, TraceKind::Started);
     }

@@ -60,13 +60,18 @@ impl Requests {
             run_us: Histogram::default(),
         };
         let name = serve.service;
-        let service = self.services.entry(name.clone());
-        let service = service.or_insert_with_key(|name| Service::new(&name.name));
+        let service = self.service_of(&name);
         service.servers.insert(key);
         service.put(key, &server);
         self.servers.insert(key, server);
         self.settle(&name);
         Ok(())
+    }
+
+    /// The service of this name, which comes into being.
+    pub(super) fn service_of(&mut self, name: &QueueName) -> &mut Service {
+        let service = self.services.entry(name.clone());
+        service.or_insert_with_key(|name| Service::new(&name.name))
     }
 
     /// A worker takes no more requests. What it holds it may still answer.
@@ -124,7 +129,10 @@ impl Requests {
             return;
         };
         if let Some(known) = self.connections.get_mut(&server.connection) {
-            known.servers.remove(&server.subscription);
+            // The number may stand for a newer one already.
+            if known.servers.get(&server.subscription) == Some(&key) {
+                known.servers.remove(&server.subscription);
+            }
             known.leaving.remove(&key);
         }
         let name = server.service.clone();
@@ -133,12 +141,12 @@ impl Requests {
             service.servers.remove(&key);
         }
         self.settle(&name);
-        if self
-            .services
-            .get(&name)
-            .is_some_and(|service| service.servers.is_empty())
-        {
-            self.services.remove(&name);
+        self.drop_idle_service(&name);
+    }
+
+    pub(super) fn drop_idle_service(&mut self, name: &QueueName) {
+        if self.services.get(name).is_some_and(Service::is_idle) {
+            self.services.remove(name);
         }
     }
 
@@ -146,7 +154,10 @@ impl Requests {
     fn settle(&mut self, name: &QueueName) {
         let unserved = self.services.get(name).map(Service::unserved);
         for request in unserved.unwrap_or_default() {
-            self.end(request, Refusal::NoWorker);
+            // One that was accepted waits for a worker until its deadline.
+            if !self.is_on_disk(request) {
+                self.end(request, Refusal::NoWorker);
+            }
         }
         self.dispatch(name);
     }

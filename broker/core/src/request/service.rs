@@ -54,7 +54,7 @@ impl Server {
 /// Fewest in flight first, then whoever waits longest.
 type Place = (usize, u64, ServerKey);
 
-/// A service with at least one worker.
+/// A service with at least one worker, or with requests of durability `disk` that wait for one.
 #[derive(Debug, Default)]
 pub(super) struct Service {
     pub(super) name: Arc<str>,
@@ -171,6 +171,11 @@ impl Service {
         });
         let (_, request, server) = heads.min()?;
         Some((request, server))
+    }
+
+    /// Nobody serves it and nobody waits for it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.servers.is_empty() && self.waiting_len == 0
     }
 
     /// Requests that wait for a version that nobody takes requests for any more.

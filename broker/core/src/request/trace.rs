@@ -23,6 +23,8 @@ pub enum TraceKind {
     Started,
     /// It goes on to the service that is named.
     Forwarded,
+    /// Its worker went or failed; another is to have it.
+    Returned(crate::effect::Refusal),
     /// The reply has begun, with this status.
     Replied(u32),
     /// It is over; the refusal, if it was none.

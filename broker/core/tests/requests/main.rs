@@ -4,8 +4,10 @@
 //! `VERTEILT_BLESS=1` writes down what comes out of the stories now; read the difference before you
 //! keep it.
 
+mod broker;
 mod model;
 mod play;
+mod told;
 mod whatever;
 mod world;
 

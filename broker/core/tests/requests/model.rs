@@ -9,6 +9,7 @@ use verteilt_core::{ConnectionId, RequestEffect, RequestId, Side};
 struct Asked {
     replied: bool,
     over: bool,
+    on_disk: bool,
 }
 
 /// What the world has seen.
@@ -17,14 +18,32 @@ pub(crate) struct Model {
     asked: BTreeMap<RequestId, Asked>,
     /// Who holds which request under which token, as far as it was told.
     pub(crate) leases: BTreeMap<u64, (ConnectionId, RequestId)>,
-    last_token: u64,
+    tokens: BTreeSet<u64>,
     gone: BTreeSet<ConnectionId>,
 }
 
 impl Model {
-    pub(crate) fn sent(&mut self, request: RequestId) {
-        let before = self.asked.insert(request, Asked::default());
+    pub(crate) fn sent(&mut self, request: RequestId, on_disk: bool) {
+        let asked = Asked {
+            on_disk,
+            ..Asked::default()
+        };
+        let before = self.asked.insert(request, asked);
         assert!(before.is_none(), "an id is used once here");
+    }
+
+    /// One of the requests of durability `disk`, over or not.
+    pub(crate) fn on_disk(&self, at: usize) -> Option<RequestId> {
+        let on_disk = self.asked.iter().filter(|(_, asked)| asked.on_disk);
+        let ids: Vec<RequestId> = on_disk.map(|(request, _)| *request).collect();
+        ids.get(at % ids.len().max(1)).copied()
+    }
+
+    /// Its caller sends it again, and waits for the answer anew.
+    pub(crate) fn asks_again(&mut self, request: RequestId) {
+        if let Some(asked) = self.asked.get_mut(&request) {
+            (asked.replied, asked.over) = (false, false);
+        }
     }
 
     pub(crate) fn cancelled(&mut self, request: RequestId) {
@@ -64,8 +83,7 @@ impl Model {
         );
         match effect {
             RequestEffect::Deliver { token, request, .. } => {
-                assert!(*token > self.last_token, "tokens grow");
-                self.last_token = *token;
+                assert!(self.tokens.insert(*token), "no token is used twice");
                 let held = self.leases.values().find(|(_, held)| held == request);
                 assert!(held.is_none(), "{request:?} has two leases");
                 self.leases.insert(*token, (to, *request));

@@ -12,6 +12,11 @@
 //! | `credit c1 r1 100`, `cancel c1 1` | |
 //! | `gone c1`, `goodbye c1`, `hold w1`, `unhold w1`, `drain`, `advance 5s`, `deadline` | |
 //! | `services`, `trace 1`, `rest` | |
+//! | `send c1 1 mail disk like=2 detach`, `result c1 1 wait=5s` | |
+//! | `full`, `restart` | the disk is full from now on; everybody is gone, and only the journal is left |
+//!
+//! A line that begins with `journal` is what has to be on the disk before what stands behind it is
+//! told.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,17 +24,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use verteilt_core::{
-    ConnectionId, Content, Forward, GatewayId, Health, Part, Reply, RequestCommand, RequestEffect,
-    RequestId, Requests, Serve, ServerInfo, Side,
+    ConnectionId, Content, Durable, Forward, GatewayId, Health, Part, Refusal, Reply,
+    RequestCommand, RequestId, Serve, ServerInfo, Side,
 };
 
-use crate::world::{content, limits, name, request};
-
-const TOKEN_BASE: u64 = 1 << 63;
+use crate::broker::Broker;
+use crate::told::{TOKEN_BASE, journaled, told};
+use crate::world::{content, name, request};
 
 pub(crate) fn play(script: &str) -> String {
     let mut player = Player {
-        requests: Requests::new(limits(), 0),
+        broker: Broker::new(1_000_000),
         now_us: 1_000_000,
         connections: Vec::new(),
         correlation: 0,
@@ -55,7 +60,7 @@ pub(crate) fn play(script: &str) -> String {
 }
 
 struct Player {
-    requests: Requests,
+    broker: Broker,
     now_us: u64,
     connections: Vec<String>,
     correlation: u64,
@@ -120,7 +125,8 @@ impl Player {
         let mut words = line.split_whitespace();
         let command = words.next().expect("a command");
         let (plain, options): (Vec<&str>, Vec<&str>) = words.partition(|word| {
-            !word.contains('=') && !["more", "rest", "last", "broken"].contains(word)
+            let flags = ["more", "rest", "last", "broken", "disk", "detach"];
+            !word.contains('=') && !flags.contains(word)
         });
         let options = options.into_iter();
         let options = Options(
@@ -132,32 +138,51 @@ impl Player {
         match command {
             "advance" => {
                 self.now_us += millis(plain[0]) * 1_000;
-                self.requests.tick(self.now_us);
+                let now_us = self.now_us;
+                self.broker
+                    .decide(now_us, |requests, disk| requests.tick(now_us, disk));
             }
             "deadline" => {
-                let at_us = self.requests.next_deadline();
-                let left = at_us.map(|at_us| (at_us - now_us).div_ceil(1_000));
+                let at_us = self.broker.next_deadline();
+                let left = at_us.map(|at_us| at_us.saturating_sub(now_us).div_ceil(1_000));
                 let _ = write!(came, "\ndeadline {left:?} ms");
             }
             "rest" => {
-                let _ = write!(came, "\nat rest {}", self.requests.is_at_rest());
+                let _ = write!(came, "\nat rest {}", self.broker.requests.is_at_rest());
             }
-            "drain" => self.requests.drain(now_us),
+            "drain" => self
+                .broker
+                .decide(now_us, |requests, _| requests.drain(now_us)),
+            "full" => self.broker.refusal = Some(Refusal::DiskFull),
+            "restart" => {
+                self.broker.restart(now_us);
+                for connection in &mut self.connections {
+                    connection.push_str(", gone");
+                }
+            }
             "gone" | "goodbye" => {
                 let connection = self.connection(plain[0]);
                 let polite = command == "goodbye";
-                self.requests.disconnect(connection, polite, now_us);
+                self.broker.decide(now_us, |requests, _| {
+                    requests.disconnect(connection, polite, now_us);
+                });
                 let gone = &mut self.connections[connection.0 as usize];
                 *gone = format!("{gone}, gone");
             }
             "hold" | "unhold" => {
                 let connection = self.connection(plain[0]);
-                self.requests.hold(connection, command == "hold", now_us);
+                let is_held = command == "hold";
+                self.broker.decide(now_us, |requests, _| {
+                    requests.hold(connection, is_held, now_us)
+                });
             }
             "services" | "trace" => self.ask("look", command_of(command, &plain, &options)),
             _ => self.ask(plain[0], command_of(command, &plain, &options)),
         }
-        for (to, effect) in self.requests.take_output() {
+        for event in self.broker.journaled.drain(..) {
+            let _ = write!(came, "\njournal: {}", journaled(&event));
+        }
+        for (to, effect) in self.broker.told.drain(..) {
             let to = &self.connections[to.0 as usize];
             let _ = write!(came, "\n{to} <- {}", told(&effect));
         }
@@ -167,8 +192,9 @@ impl Player {
         let connection = self.connection(by);
         self.correlation += 1;
         let (correlation, now_us) = (self.correlation, self.now_us);
-        self.requests
-            .handle(connection, correlation, command, now_us);
+        self.broker.decide(now_us, |requests, disk| {
+            requests.handle(connection, correlation, command, now_us, disk);
+        });
     }
 }
 
@@ -181,6 +207,7 @@ fn command_of(command: &str, plain: &[&str], options: &Options<'_>) -> RequestCo
                 .split(',')
                 .filter(|id| !id.is_empty());
             RequestCommand::Inbox {
+                namespace: Arc::from("default"),
                 gateway: GatewayId(options.number("as", 1).into()),
                 waiting: waiting.map(request_id).collect(),
             }
@@ -194,6 +221,10 @@ fn command_of(command: &str, plain: &[&str], options: &Options<'_>) -> RequestCo
             new.version = Arc::from(options.text("version"));
             new.deadline_ms = options.0.get("deadline").map_or(0, |text| millis(text));
             new.content = options.content();
+            new.durable = options.has("disk").then(|| Durable {
+                fingerprint: options.number("like", 0).into(),
+                detach: options.has("detach"),
+            });
             RequestCommand::Send(Box::new(new))
         }
         "reply" => RequestCommand::Reply(Reply {
@@ -219,6 +250,11 @@ fn command_of(command: &str, plain: &[&str], options: &Options<'_>) -> RequestCo
         }
         "credit" => RequestCommand::Credit(side(plain[1]), plain[2].parse().expect("bytes")),
         "cancel" => RequestCommand::Cancel(request_id(plain[1])),
+        "result" => RequestCommand::Result {
+            namespace: Arc::from("default"),
+            request: request_id(plain[1]),
+            wait_ms: options.0.get("wait").map_or(0, |text| millis(text)),
+        },
         "services" => RequestCommand::Services {
             namespace: Arc::from("default"),
             service: None,
@@ -248,110 +284,5 @@ fn serve_of(plain: &[&str], options: &Options<'_>) -> Serve {
             instance: Arc::from(plain[0]),
             ..ServerInfo::default()
         },
-    }
-}
-
-fn part_of(side: Side) -> String {
-    match side {
-        Side::Caller(request) => format!("r{}", request.0),
-        Side::Worker(token) => format!("t{}", token - TOKEN_BASE),
-    }
-}
-
-fn size(content: &Content) -> String {
-    let more = if content.more { " more" } else { "" };
-    format!("{} bytes{more}", content.payload.len())
-}
-
-fn told(effect: &RequestEffect) -> String {
-    match effect {
-        RequestEffect::Done { .. } => "done".to_owned(),
-        RequestEffect::Refused { refusal, .. } => format!("refused {refusal:?}"),
-        RequestEffect::Deliver {
-            token,
-            request,
-            deadline_ms,
-            forwards,
-            content,
-            ..
-        } => format!(
-            "t{} is request {}, {deadline_ms} ms left, forwards={forwards}, {}",
-            token - TOKEN_BASE,
-            request.0,
-            size(content)
-        ),
-        RequestEffect::Reply {
-            request,
-            status,
-            content,
-        } => format!("r{} replied {status}, {}", request.0, size(content)),
-        RequestEffect::Part(side, part) => {
-            let last = if part.more { "" } else { " last" };
-            format!(
-                "{} part of {} bytes{last}",
-                part_of(*side),
-                part.payload.len()
-            )
-        }
-        RequestEffect::Credit(side, bytes) => format!("{} may send {bytes}", part_of(*side)),
-        RequestEffect::Ended {
-            side,
-            refusal,
-            holder,
-        } => {
-            let holder = holder.as_ref();
-            let by = holder.map(|(name, info)| format!(", held by {name} {}", info.instance));
-            format!(
-                "{} ended {refusal:?}{}",
-                part_of(*side),
-                by.unwrap_or_default()
-            )
-        }
-        other => listed(other),
-    }
-}
-
-fn listed(effect: &RequestEffect) -> String {
-    match effect {
-        RequestEffect::Services { services, more, .. } => {
-            let mut text = String::from("services");
-            for service in services {
-                let (name, waiting) = (&service.service, service.waiting);
-                let (refused, expired) = (service.refused, service.expired);
-                let _ = write!(
-                    text,
-                    "\n  {name} waiting={waiting} refused={refused} expired={expired}"
-                );
-                for instance in &service.instances {
-                    let info = &instance.info;
-                    let _ = write!(
-                        text,
-                        "\n    {} {:?} in-flight={} {:?}",
-                        info.instance, instance.health, instance.in_flight, instance.counts
-                    );
-                }
-            }
-            if *more {
-                text.push_str("\n  and more");
-            }
-            text
-        }
-        RequestEffect::Trace { requests, .. } => {
-            let mut text = String::from("trace");
-            for traced in requests {
-                let _ = write!(text, "\n  request {}", traced.request.0);
-                for step in &traced.steps {
-                    let at_ms = (step.at_us - 1_000_000) / 1_000;
-                    let (service, instance) = (&step.service, &step.instance);
-                    let _ = write!(
-                        text,
-                        "\n    {at_ms} ms {:?} {service} {instance}",
-                        step.kind
-                    );
-                }
-            }
-            text
-        }
-        other => panic!("no list: {other:?}"),
     }
 }

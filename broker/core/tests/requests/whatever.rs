@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 use verteilt_core::{
-    ConnectionId, Forward, GatewayId, Health, Part, Reply, RequestCommand, RequestEffect,
-    RequestId, Requests, Serve, ServerInfo, Side,
+    ConnectionId, Durable, Forward, GatewayId, Health, Part, Reply, RequestCommand, RequestEffect,
+    RequestId, Serve, ServerInfo, Side,
 };
 
+use crate::broker::Broker;
 use crate::model::Model;
-use crate::world::{content, limits, name, request};
+use crate::world::{content, name, request};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -19,7 +20,14 @@ enum Step {
         deadline_s: u64,
         bytes: usize,
         more: bool,
+        disk: bool,
     },
+    SendAgain(usize),
+    Result {
+        request: usize,
+        wait_s: u64,
+    },
+    Restart,
     Cancel(usize),
     Reply {
         lease: usize,
@@ -68,9 +76,15 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let any_lease = 0..9_usize;
     prop_oneof![
-        6 => (0..3_u8, 0..40_u64, 0..300_usize, any::<bool>()).prop_map(
-            |(service, deadline_s, bytes, more)| Step::Send { service, deadline_s, bytes, more }
+        6 => (0..3_u8, 0..40_u64, 0..300_usize, any::<bool>(), any::<bool>()).prop_map(
+            |(service, deadline_s, bytes, more, disk)| {
+                Step::Send { service, deadline_s, bytes, more, disk }
+            }
         ),
+        1 => any_lease.clone().prop_map(Step::SendAgain),
+        2 => (any_lease.clone(), 0..20_u64)
+            .prop_map(|(request, wait_s)| Step::Result { request, wait_s }),
+        1 => Just(Step::Restart),
         1 => any_lease.clone().prop_map(Step::Cancel),
         5 => (any_lease.clone(), any::<bool>(), prop::bool::weighted(0.1)).prop_map(
             |(lease, more, stranger)| Step::Reply { lease, more, stranger }
@@ -98,7 +112,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 struct World {
-    requests: Requests,
+    broker: Broker,
     model: Model,
     now_us: u64,
     next_connection: u64,
@@ -110,7 +124,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut world = Self {
-            requests: Requests::new(limits(), 1),
+            broker: Broker::new(0),
             model: Model::default(),
             now_us: 0,
             next_connection: 10,
@@ -123,13 +137,16 @@ impl World {
     }
 
     fn ask(&mut self, connection: ConnectionId, command: RequestCommand) -> Vec<RequestEffect> {
-        self.requests.handle(connection, 5, command, self.now_us);
+        let now_us = self.now_us;
+        self.broker.decide(now_us, |requests, disk| {
+            requests.handle(connection, 5, command, now_us, disk);
+        });
         self.look()
     }
 
     fn look(&mut self) -> Vec<RequestEffect> {
-        let output = self.requests.take_output();
-        let told = output.into_iter().map(|(to, effect)| {
+        let told = std::mem::take(&mut self.broker.told);
+        let told = told.into_iter().map(|(to, effect)| {
             self.model.see(to, &effect);
             effect
         });
@@ -147,7 +164,13 @@ impl World {
             let waiting = self.model.waiting();
             let gateway = GatewayId(9);
             self.caller = Some(connection);
-            self.ask(connection, RequestCommand::Inbox { gateway, waiting });
+            let namespace = Arc::from("default");
+            let inbox = RequestCommand::Inbox {
+                namespace,
+                gateway,
+                waiting,
+            };
+            self.ask(connection, inbox);
         }
     }
 
@@ -166,16 +189,19 @@ impl World {
                 deadline_s,
                 bytes,
                 more,
+                disk,
             } => {
                 let Some(caller) = self.caller else { return };
                 let id = self.next_request;
                 self.next_request += 1;
                 let mut new = request(id, &format!("s{service}"));
                 new.deadline_ms = deadline_s * 1_000;
-                new.content = content(*bytes, *more);
-                self.model.sent(RequestId(id));
+                new.content = content(*bytes, *more && !disk);
+                new.durable = disk.then(Durable::default);
+                self.model.sent(RequestId(id), *disk);
                 self.ask(caller, RequestCommand::Send(Box::new(new)));
             }
+            Step::SendAgain(_) | Step::Result { .. } | Step::Restart => self.come_to_disk(step),
             Step::Reply {
                 lease,
                 more,
@@ -218,6 +244,43 @@ impl World {
                 self.talk(step)
             }
             _ => self.come_and_go(step),
+        }
+    }
+
+    fn come_to_disk(&mut self, step: &Step) {
+        match step {
+            Step::SendAgain(at) => {
+                let (Some(caller), Some(id)) = (self.caller, self.model.on_disk(*at)) else {
+                    return;
+                };
+                let mut new = request(id.0, "s0");
+                new.durable = Some(Durable::default());
+                self.model.asks_again(id);
+                self.ask(caller, RequestCommand::Send(Box::new(new)));
+            }
+            Step::Result { request, wait_s } => {
+                let Some(request) = self.model.on_disk(*request) else {
+                    return;
+                };
+                let by = self.workers[0];
+                let result = RequestCommand::Result {
+                    namespace: Arc::from("default"),
+                    request,
+                    wait_ms: wait_s * 1_000,
+                };
+                self.ask(by, result);
+            }
+            _ => {
+                self.broker.restart(self.now_us);
+                for worker in 0..3 {
+                    let fresh = self.fresh_connection();
+                    let gone = std::mem::replace(&mut self.workers[worker], fresh);
+                    self.model.disconnected(gone);
+                }
+                if let Some(gone) = self.caller.take() {
+                    self.model.disconnected(gone);
+                }
+            }
         }
     }
 
@@ -274,34 +337,45 @@ impl World {
         match step {
             Step::Hold { worker, held } => {
                 let worker = self.workers[usize::from(*worker)];
-                self.requests.hold(worker, *held, self.now_us);
+                let now_us = self.now_us;
+                self.broker
+                    .decide(now_us, |requests, _| requests.hold(worker, *held, now_us));
                 self.look();
             }
             Step::WorkerGone(worker) => {
                 let fresh = self.fresh_connection();
                 let gone = std::mem::replace(&mut self.workers[usize::from(*worker)], fresh);
-                self.requests.disconnect(gone, false, self.now_us);
-                self.see_without(gone);
+                self.disconnect(gone);
             }
             Step::CallerGone => {
                 if let Some(gone) = self.caller.take() {
-                    self.requests.disconnect(gone, false, self.now_us);
-                    self.see_without(gone);
+                    self.disconnect(gone);
                 }
             }
             Step::CallerBack => self.come_back(),
             Step::Advance(seconds) => {
                 self.now_us += seconds * 1_000_000;
-                self.requests.tick(self.now_us);
+                let now_us = self.now_us;
+                self.broker
+                    .decide(now_us, |requests, disk| requests.tick(now_us, disk));
                 self.look();
             }
             _ => {}
         }
     }
 
+    fn disconnect(&mut self, gone: ConnectionId) {
+        let now_us = self.now_us;
+        self.broker.decide(now_us, |requests, _| {
+            requests.disconnect(gone, false, now_us);
+        });
+        self.see_without(gone);
+    }
+
     /// What was told to a connection in the moment in which it went reaches nobody.
     fn see_without(&mut self, gone: ConnectionId) {
-        for (to, effect) in self.requests.take_output() {
+        self.model.disconnected(gone);
+        for (to, effect) in std::mem::take(&mut self.broker.told) {
             if to == gone {
                 assert!(
                     matches!(
@@ -317,7 +391,6 @@ impl World {
                 self.model.see(to, &effect);
             }
         }
-        self.model.disconnected(gone);
     }
 
     fn reply(&mut self, lease: usize, more: bool, stranger: bool) {
@@ -397,8 +470,10 @@ impl World {
             [],
             "without workers everything is over"
         );
-        assert_eq!(self.requests.open_len(), 0);
-        assert!(self.requests.is_at_rest());
+        self.take(&Step::Advance(61));
+        assert_eq!(self.broker.requests.open_len(), 0);
+        assert!(self.broker.requests.is_at_rest());
+        assert_eq!(self.broker.book().results_len(), 0, "results are forgotten");
     }
 }
 

@@ -18,6 +18,12 @@ pub(crate) fn limits() -> RequestLimits {
         forwards_max: 2,
         reply_credit_bytes: 100,
         traces_max: 8,
+        attempts_max: 3,
+        accepted_max: 6,
+        stored_bytes_max: 500,
+        result_keep_ms: 60_000,
+        results_max: 3,
+        result_bytes_max: 1_000,
     }
 }
 
@@ -45,5 +51,6 @@ pub(crate) fn request(id: u128, service: &str) -> NewRequest {
         endpoint: Arc::default(),
         deadline_ms: 0,
         content: content(0, false),
+        durable: None,
     }
 }

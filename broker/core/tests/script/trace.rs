@@ -109,6 +109,7 @@ impl Names {
                 format!("producers-forgotten {}", producers.len())
             }
             Event::Topic(event) => self.topic_event(event),
+            Event::Request(event) => format!("{event:?}"),
         }
     }
 
@@ -319,6 +320,7 @@ impl Names {
             }
             Effect::Purged { jobs, more, .. } => format!("purged {jobs}{}", more_word(*more)),
             Effect::Topic(effect) => self.topic_effect(effect),
+            Effect::Request { effect, .. } => format!("{effect:?}"),
         }
     }
 }

@@ -21,12 +21,9 @@ impl Kind {
     /// The version of the format of this kind. A new one gets a new number, never a new meaning.
     pub(super) fn version(self) -> u8 {
         match self {
-            Self::Block
-            | Self::Directory
-            | Self::Ledger
-            | Self::Manifest
-            | Self::Page
-            | Self::Records => 1,
+            Self::Block | Self::Directory | Self::Manifest | Self::Page | Self::Records => 1,
+            // 2: with requests of durability `disk` at its end.
+            Self::Ledger => 2,
         }
     }
 
