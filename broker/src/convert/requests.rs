@@ -6,7 +6,7 @@ use verteilt_core::{
 };
 use verteilt_protocol::{FrameType, encode, encode_empty, wire};
 
-use super::{code_of, registry};
+use super::{answer, code_of, registry};
 
 /// Appends the frame of an effect.
 pub(crate) fn tell(out: &mut BytesMut, effect: &RequestEffect) {
@@ -15,10 +15,7 @@ pub(crate) fn tell(out: &mut BytesMut, effect: &RequestEffect) {
         RequestEffect::Refused {
             correlation,
             refusal,
-        } => {
-            let error = code_of(*refusal).error(refusal.to_string());
-            encode(out, FrameType::Error, 0, *correlation, &error, &[]);
-        }
+        } => answer::refused(out, *correlation, code_of(*refusal), &refusal.to_string()),
         RequestEffect::Deliver { .. } => deliver(out, effect),
         RequestEffect::Reply {
             request,
