@@ -14,9 +14,9 @@ MORE  := --features verteilt-client/embedded
 ALL   := --release --workspace --locked $(MORE)
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
-.PHONY: help build test test-node test-express check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
+.PHONY: help build test test-node test-express test-shop chaos check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
         bench-peers bench-footprint bench-retention storm torture sim mutants mutants-apply \
-        clean-data toolchain test-tools
+        clean-data toolchain test-tools browser-tools
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,7 @@ test: test-tools check ## everything: the checks, then every test
 	$(CARGO) test $(ALL)
 	@$(MAKE) test-node
 	@$(MAKE) test-express
+	@$(MAKE) test-shop
 
 NODE := client-bindings/node
 test-node: test-tools ## the Node client against the binary of target/release (VERTEILT_BIN names another)
@@ -35,6 +36,18 @@ test-node: test-tools ## the Node client against the binary of target/release (V
 
 test-express: test-tools ## Express, its middleware and other frameworks over the queue
 	cd $(NODE)/test-express && npm ci --loglevel=error && npm run test-express
+
+SHOP := services
+test-shop: test-tools browser-tools ## the sample shop: under `verteilt up`, in a browser, and with its services killed
+	$(CARGO) build $(ALL) --bins
+	cd $(SHOP) && npm ci --loglevel=error && npm test
+
+# SEED=7 kills others.
+KILLS ?= 500
+SEED  ?= 1
+chaos: test-tools ## the shop under load with its services killed at random (KILLS=500)
+	$(CARGO) build $(ALL) --bins
+	cd $(SHOP) && npm ci --loglevel=error && CHAOS_KILLS=$(KILLS) CHAOS_SEED=$(SEED) node --test test/chaos.test.js
 
 check: toolchain fmt-check clippy docs fuzz-check mutants-apply deny house-rules ## the quick part, no broker is started
 
@@ -154,6 +167,10 @@ endef
 # fill, Node 20 or newer for its client.
 test-tools:
 	$(call need,$(call missing,cc:gcc cc:libc6-dev strace:strace mkfs.ext4:e2fsprogs mount:mount node:nodejs npm:npm))
+
+# For the page of the shop. Its test says so where it is missing, and the rest goes on.
+browser-tools:
+	-$(call need,$(call missing,chromium:chromium chromedriver:chromium-driver))
 
 budget-tools:
 	$(call need,$(call missing,valgrind:valgrind))

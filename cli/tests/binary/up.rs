@@ -1,11 +1,13 @@
 //! `verteilt up`: real work, then a broker and a gateway that stay.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::mpsc::Receiver;
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 
 use crate::process::{
     DEADLINE, finish, http, json, lines, run, signal, spawn, stderr, stdout, verteilt,
@@ -69,6 +71,11 @@ fn broker_and_gateway_stay_up() {
     let url = rest(&lines, "broker");
     let gateway = rest(&lines, "gateway");
     let metrics = rest(&lines, "metrics");
+    let shop = rest(&lines, "shop");
+    assert!(
+        shop.ends_with("start it where the sources are, or say --services DIR"),
+        "{shop}"
+    );
     rest(&lines, "Ctrl-C");
 
     let (status, shown) = http("GET", &page, &[], b"");
@@ -76,14 +83,14 @@ fn broker_and_gateway_stay_up() {
         status == 200 && shown.contains("<!doctype html>"),
         "{shown}"
     );
-    let (status, cart) = http("PUT", &format!("{gateway}/cart/carts/a/tea"), &[], b"");
+    let (status, cart) = http("PUT", &format!("{gateway}/cart/carts/a/fox/1"), &[], b"");
     assert_eq!(
-        (status, cart.ends_with("{\"tea\":1}")),
+        (status, cart.ends_with("{\"fox\":1}")),
         (200, true),
         "{cart}"
     );
     let (_, stock) = http("GET", &format!("{gateway}/stock/items"), &[], b"");
-    assert!(stock.contains("\"left\":7,\"room\":8"), "{stock}");
+    assert!(stock.contains("\"room\":24,\"left\":23"), "{stock}");
     let (_, counted) = http("GET", &metrics, &[], b"");
     let line = "verteilt_gateway_requests_total{route=\"cart\",service=\"cart\",status=\"2xx\"} 1";
     assert!(counted.contains(line), "{counted}");
@@ -132,4 +139,43 @@ fn jobs_that_were_left_over_are_done_first() {
     let told = stdout(&run(up(&data, folder.path()).arg("--once")));
     assert!(told.contains("jobs left over from before: 1;"), "{told}");
     assert!(told.contains("summed 101 files"), "{told}");
+}
+
+/// A program `node` that says it is of this version, and nothing else that could be started.
+fn only_node(version: &str) -> TempDir {
+    let path = tempfile::tempdir().unwrap();
+    let node = path.path().join("node");
+    fs::write(&node, format!("#!/bin/sh\necho {version}\n")).unwrap();
+    fs::set_permissions(&node, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn what_the_rest_of_the_shop_lacks_is_told_and_not_fetched() {
+    let services = tempfile::tempdir().unwrap();
+    fs::write(services.path().join("package.json"), "{}").unwrap();
+    let install = format!("type `npm ci --prefix {}`", services.path().display());
+    let nowhere = tempfile::tempdir().unwrap();
+    for (path, told) in [
+        (nowhere, "no `node`; install Node 20 or newer"),
+        (only_node("v18.19.0"), "Node 18 is too old"),
+        (only_node("v22.1.0"), &*install),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        some_files(folder.path());
+        let data = tempfile::tempdir().unwrap();
+        let mut up = up(&data.path().join("data"), folder.path());
+        up.arg("--services").arg(services.path());
+        let mut up = spawn(up.env("PATH", path.path()));
+        let lines = lines(&mut up);
+        let shop = rest(&lines, "shop");
+        assert!(
+            shop.starts_with("stock, cart, page; nothing in Node: "),
+            "{shop}"
+        );
+        assert!(shop.contains(told), "{shop}");
+        rest(&lines, "Ctrl-C");
+        stop(up);
+    }
+    assert_eq!(fs::read_dir(services.path()).unwrap().count(), 1);
 }

@@ -3,8 +3,8 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /carts/{cart}` | what is in it |
-//! | `PUT /carts/{cart}/{item}` | puts one in, if `stock` has one; 409 if it has none |
-//! | `DELETE /carts/{cart}/{item}` | puts one back |
+//! | `PUT /carts/{cart}/{item}/{count}` | so many of it, if `stock` has them; 409 if it has not |
+//! | `DELETE /carts/{cart}` | forgets it: what was in it is sold |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +14,11 @@ use axum::http::StatusCode;
 use axum::routing::{get, put};
 use axum::{Extension, Json, Router};
 use parking_lot::Mutex;
+use serde::de::IgnoredAny;
 use verteilt_client::RequestContext;
 
-use crate::refusal::{Reason, Refusal};
+use crate::ask::ask;
+use crate::refusal::Refusal;
 
 /// Carts that are kept.
 const CARTS_MAX: usize = 1_000;
@@ -28,10 +30,10 @@ type Cart = BTreeMap<String, u32>;
 struct Carts(Arc<Mutex<BTreeMap<String, Cart>>>);
 
 /// The service, with no carts yet.
-pub fn cart() -> Router {
+pub(crate) fn cart() -> Router {
     Router::new()
-        .route("/carts/{cart}", get(show))
-        .route("/carts/{cart}/{item}", put(put_in).delete(put_back))
+        .route("/carts/{cart}", get(show).delete(forget))
+        .route("/carts/{cart}/{item}/{count}", put(set))
         .with_state(Carts::default())
 }
 
@@ -39,76 +41,60 @@ async fn show(State(carts): State<Carts>, Path(cart): Path<String>) -> Json<Cart
     Json(carts.0.lock().get(&cart).cloned().unwrap_or_default())
 }
 
-async fn put_in(
-    State(carts): State<Carts>,
-    Path((cart, item)): Path<(String, String)>,
-    Extension(context): Extension<RequestContext>,
-) -> Result<Json<Cart>, Refusal> {
-    {
-        let carts = carts.0.lock();
-        if carts.len() >= CARTS_MAX && !carts.contains_key(&cart) {
-            let reason = "all carts are taken; come back later";
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason));
-        }
-    }
-    ask_stock(&context, &item, "take").await?;
-    let mut carts = carts.0.lock();
-    let content = carts.entry(cart).or_default();
-    *content.entry(item).or_default() += 1;
-    Ok(Json(content.clone()))
+async fn forget(State(carts): State<Carts>, Path(cart): Path<String>) -> StatusCode {
+    carts.0.lock().remove(&cart);
+    StatusCode::NO_CONTENT
 }
 
-async fn put_back(
+/// Says how many there shall be, not how many more: a PUT may be sent twice.
+async fn set(
     State(carts): State<Carts>,
-    Path((cart, item)): Path<(String, String)>,
+    Path((cart, item, count)): Path<(String, String, u32)>,
     Extension(context): Extension<RequestContext>,
 ) -> Result<Json<Cart>, Refusal> {
-    let content = {
-        let mut carts = carts.0.lock();
-        let content = carts.entry(cart.clone()).or_default();
-        let Some(count) = content.get_mut(&item) else {
-            let reason = format!("there is no {item} in this cart");
-            return Err(Refusal::new(StatusCode::NOT_FOUND, reason));
-        };
-        *count -= 1;
-        content.retain(|_, count| *count > 0);
-        let content = content.clone();
-        if content.is_empty() {
-            carts.remove(&cart);
-        }
-        content
-    };
-    ask_stock(&context, &item, "give").await?;
+    let held = carts.held(&cart, &item)?;
+    if count > held {
+        change_stock(&context, &item, "take", count - held).await?;
+    }
+    let content = carts.set(&cart, item.clone(), count);
+    if count < held {
+        change_stock(&context, &item, "give", held - count).await?;
+    }
     Ok(Json(content))
 }
 
-/// A request to the other service, on behalf of the one that is being served: it has the same deadline
-/// and ends with it.
-async fn ask_stock(context: &RequestContext, item: &str, what: &str) -> Result<(), Refusal> {
-    // Names with anything else are none of stock's.
-    if !item.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        let reason = format!("there is no {item} here");
-        return Err(Refusal::new(StatusCode::NOT_FOUND, reason));
+impl Carts {
+    fn held(&self, cart: &str, item: &str) -> Result<u32, Refusal> {
+        let carts = self.0.lock();
+        let found = carts.get(cart);
+        if found.is_none() && carts.len() >= CARTS_MAX {
+            let reason = "all carts are taken; come back later";
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason));
+        }
+        let count = found.and_then(|content| content.get(item));
+        Ok(count.copied().unwrap_or_default())
     }
-    let call = context
-        .call("stock")
-        .endpoint(format!("POST /items/{item}/{what}"));
-    let away = |error: verteilt_client::ClientError| {
-        Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("stock does not answer: {error}"),
-        )
-    };
-    let answer = call.send().await.map_err(away)?;
-    if answer.status == 200 {
-        return Ok(());
+
+    fn set(&self, cart: &str, item: String, count: u32) -> Cart {
+        let mut carts = self.0.lock();
+        let content = carts.entry(cart.to_owned()).or_default();
+        content.insert(item, count);
+        content.retain(|_, count| *count > 0);
+        let content = content.clone();
+        if content.is_empty() {
+            carts.remove(cart);
+        }
+        content
     }
-    let status = u16::try_from(answer.status).ok();
-    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-    let body = answer.body.bytes().await.map_err(away)?;
-    let reason = serde_json::from_slice(&body).map(|Reason { reason }| reason);
-    Err(Refusal::new(
-        status.unwrap_or(StatusCode::BAD_GATEWAY),
-        reason.unwrap_or_default(),
-    ))
+}
+
+async fn change_stock(
+    context: &RequestContext,
+    item: &str,
+    what: &str,
+    count: u32,
+) -> Result<(), Refusal> {
+    let endpoint = format!("POST /items/{item}/{what}/{count}");
+    ask::<IgnoredAny>(context, "stock", &endpoint).await?;
+    Ok(())
 }

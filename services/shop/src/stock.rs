@@ -2,10 +2,12 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /items` | all items, with how many are left |
-//! | `POST /items/{item}/take` | takes one; 409 if none is left |
-//! | `POST /items/{item}/give` | gives one back |
-//! | `GET /events` | server-sent events: all items now, and again with every change |
+//! | `GET /items` | all items that it knows, with how many are left |
+//! | `POST /items/{item}/take/{count}` | takes so many; 409 if there are less |
+//! | `POST /items/{item}/give/{count}` | gives so many back |
+//! | `POST /sales` | sells a priced order, has `orders` note it, and answers with the receipt |
+//! | `GET /sales/{order}` | the receipt of an order that was sold |
+//! | `GET /events` | server-sent events: all items now, and each again with every change |
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,96 +17,101 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use futures_util::{Stream, stream};
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use verteilt_client::RequestContext;
 
+use crate::ask::{ask, tell};
 use crate::refusal::Refusal;
-
-/// One row of the shelf.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct Item {
-    id: String,
-    name: String,
-    cents: u32,
-    left: u32,
-    /// Most that can be there.
-    room: u32,
-}
+use crate::shelf::{Item, Order, Shelf};
 
 /// The shelf; clones are one and the same.
-#[derive(Clone, Debug)]
-pub struct Stock(Arc<watch::Sender<Vec<Item>>>);
+#[derive(Clone)]
+struct Stock(Arc<watch::Sender<Shelf>>);
 
-impl Default for Stock {
-    fn default() -> Self {
-        let rows = [
-            ("lantern", "Storm lantern", 3_900, 12),
-            ("compass", "Brass compass", 5_400, 5),
-            ("rope", "Hemp rope, 20 m", 2_200, 20),
-            ("tea", "Smoked tea", 1_150, 8),
-        ];
-        let items = rows.map(|(id, name, cents, left)| Item {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            cents,
-            left,
-            room: left,
-        });
-        Self(Arc::new(watch::Sender::new(items.to_vec())))
-    }
-}
-
-/// The service over a shelf.
-pub fn stock(stock: Stock) -> Router {
+/// The service over a full shelf.
+pub(crate) fn stock() -> Router {
+    let stock = Stock(Arc::new(watch::Sender::new(Shelf::default())));
     Router::new()
         .route("/items", get(items))
-        .route("/items/{item}/take", post(take))
-        .route("/items/{item}/give", post(give))
+        .route("/items/{item}/take/{count}", post(take))
+        .route("/items/{item}/give/{count}", post(give))
+        .route("/sales", post(sell))
+        .route("/sales/{order}", get(receipt))
         .route("/events", get(events))
         .with_state(stock)
 }
 
-async fn items(State(stock): State<Stock>) -> Json<Vec<Item>> {
-    Json(stock.0.borrow().clone())
+async fn items(State(stock): State<Stock>) -> impl IntoResponse {
+    Json(serde_json::json!(stock.0.borrow().items()))
 }
 
-async fn take(State(stock): State<Stock>, Path(id): Path<String>) -> Result<Json<Item>, Refusal> {
-    stock.change(&id, |item| {
-        item.left = item.left.checked_sub(1).ok_or("sold out")?;
-        Ok(())
-    })
+async fn take(
+    State(stock): State<Stock>,
+    Path((id, count)): Path<(String, u32)>,
+    Extension(context): Extension<RequestContext>,
+) -> Result<Json<Item>, Refusal> {
+    stock.learn(&context, &id).await?;
+    stock.change(|shelf| shelf.take(&id, count)).map(Json)
 }
 
-async fn give(State(stock): State<Stock>, Path(id): Path<String>) -> Result<Json<Item>, Refusal> {
-    stock.change(&id, |item| {
-        if item.left == item.room {
-            return Err("all of it is here already");
-        }
-        item.left += 1;
-        Ok(())
-    })
+async fn give(
+    State(stock): State<Stock>,
+    Path((id, count)): Path<(String, u32)>,
+) -> Result<Json<Item>, Refusal> {
+    stock.change(|shelf| shelf.give(&id, count)).map(Json)
+}
+
+/// The end of a checkout's way: what is answered here goes straight to who sent it. `orders` is asked,
+/// not forwarded to: without its word that the order is on the disk there is no receipt.
+async fn sell(
+    State(stock): State<Stock>,
+    Extension(context): Extension<RequestContext>,
+    Json(order): Json<Order>,
+) -> Result<impl IntoResponse, Refusal> {
+    for line in &order.lines {
+        stock.learn(&context, &line.id).await?;
+    }
+    let receipt = stock.change(|shelf| Ok(shelf.sell(order)))?;
+    tell(&context, "orders", "POST /placed", &receipt).await?;
+    Ok((StatusCode::CREATED, Json(receipt)))
+}
+
+async fn receipt(
+    State(stock): State<Stock>,
+    Path(order): Path<String>,
+) -> Result<Json<Order>, Refusal> {
+    let receipt = stock.0.borrow().receipt(&order).cloned();
+    let nothing = || Refusal::new(StatusCode::NOT_FOUND, "this cart is empty");
+    receipt.map(Json).ok_or_else(nothing)
 }
 
 impl Stock {
-    fn change(
+    /// An item that is asked for the first time comes from the catalogue.
+    async fn learn(&self, context: &RequestContext, id: &str) -> Result<(), Refusal> {
+        if self.0.borrow().has(id) {
+            return Ok(());
+        }
+        let item = ask(context, "catalog", &format!("GET /items/{id}")).await?;
+        self.change(|shelf| {
+            shelf.add(item);
+            Ok(())
+        })
+    }
+
+    fn change<T>(
         &self,
-        id: &str,
-        change: impl FnOnce(&mut Item) -> Result<(), &'static str>,
-    ) -> Result<Json<Item>, Refusal> {
-        let unknown = Refusal::new(StatusCode::NOT_FOUND, format!("there is no {id} here"));
-        let mut outcome = Err(unknown);
-        self.0.send_if_modified(|items| {
-            let Some(item) = items.iter_mut().find(|item| item.id == id) else {
-                return false;
-            };
-            outcome = change(item)
-                .map(|()| Json(item.clone()))
-                .map_err(|reason| Refusal::new(StatusCode::CONFLICT, reason));
-            outcome.is_ok()
+        change: impl FnOnce(&mut Shelf) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut outcome = None;
+        self.0.send_if_modified(|shelf| {
+            let result = change(shelf);
+            let is_done = result.is_ok();
+            outcome = Some(result);
+            is_done
         });
-        outcome
+        outcome.unwrap_or_else(|| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "")))
     }
 }
 
@@ -118,11 +125,15 @@ async fn events(State(stock): State<Stock>) -> impl IntoResponse {
     )
 }
 
-/// One event a change, as long as somebody listens.
-fn told(changes: watch::Receiver<Vec<Item>>) -> impl Stream<Item = Result<String, Infallible>> {
-    stream::unfold(changes, |mut changes| async move {
+/// The items that have changed, as long as somebody listens.
+fn told(changes: watch::Receiver<Shelf>) -> impl Stream<Item = Result<String, Infallible>> {
+    stream::unfold((changes, 0), |(mut changes, seen)| async move {
         changes.changed().await.ok()?;
-        let items = serde_json::json!(*changes.borrow_and_update());
-        Some((Ok(format!("data: {items}\n\n")), changes))
+        let (event, seen) = {
+            let shelf = changes.borrow_and_update();
+            let (items, seen) = shelf.since(seen);
+            (format!("data: {}\n\n", serde_json::json!(items)), seen)
+        };
+        Some((Ok(event), (changes, seen)))
     })
 }

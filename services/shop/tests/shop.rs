@@ -6,12 +6,8 @@ use verteilt_broker::{Broker, BrokerConfig};
 use verteilt_client::{Client, Response};
 
 async fn ask(client: &Client, service: &str, endpoint: &str) -> Response {
-    client
-        .request(service)
-        .endpoint(endpoint)
-        .send()
-        .await
-        .unwrap()
+    let request = client.request(service).endpoint(endpoint);
+    request.send().await.unwrap()
 }
 
 async fn text(response: Response) -> (u32, String) {
@@ -28,27 +24,74 @@ async fn a_cart_takes_what_stock_has_and_no_more() {
     let client = Client::connect(&format!("verteilt://{}", broker.local_addr()))
         .await
         .unwrap();
-    let _shop = verteilt_shop::open(&client).await.unwrap();
+    let _shop = verteilt_shop::open(&client, &verteilt_shop::SERVICES)
+        .await
+        .unwrap();
 
     let mut events = ask(&client, "stock", "GET /events").await.body;
     let first = events.chunk().await.unwrap().unwrap();
-    assert!(first.starts_with(b"data: ["), "{first:?}");
-    for n in 1..=5 {
-        let (status, cart) = text(ask(&client, "cart", "PUT /carts/a/compass").await).await;
-        assert_eq!((status, cart), (200, format!("{{\"compass\":{n}}}")));
+    assert!(first.starts_with(b"data: [{"), "{first:?}");
+    // The same twice is the same as once.
+    for _ in 0..2 {
+        let (status, cart) = text(ask(&client, "cart", "PUT /carts/a/fox/24").await).await;
+        assert_eq!((status, &*cart), (200, "{\"fox\":24}"));
     }
-    let (status, reason) = text(ask(&client, "cart", "PUT /carts/b/compass").await).await;
-    assert_eq!((status, &*reason), (409, "{\"reason\":\"sold out\"}"));
-    let (status, _) = text(ask(&client, "cart", "DELETE /carts/b/compass").await).await;
-    assert_eq!(status, 404);
-    let (status, _) = text(ask(&client, "cart", "DELETE /carts/a/compass").await).await;
-    assert_eq!(status, 200);
-    let (status, _) = text(ask(&client, "cart", "PUT /carts/b/compass").await).await;
-    assert_eq!(status, 200);
-    let (status, _) = text(ask(&client, "cart", "PUT /carts/b/unicorn").await).await;
-    assert_eq!(status, 404);
     let next = events.chunk().await.unwrap().unwrap();
-    assert!(next.starts_with(b"data: ["), "{next:?}");
+    let next = String::from_utf8(next.to_vec()).unwrap();
+    assert!(next.starts_with("data: [{"), "{next}");
+    assert!(
+        next.contains("\"left\":0,") && next.matches("\"id\"").count() == 1,
+        "{next}"
+    );
+
+    let (status, reason) = text(ask(&client, "cart", "PUT /carts/b/fox/1").await).await;
+    assert_eq!((status, &*reason), (409, "{\"reason\":\"sold out\"}"));
+    let (status, cart) = text(ask(&client, "cart", "PUT /carts/a/fox/23").await).await;
+    assert_eq!((status, &*cart), (200, "{\"fox\":23}"));
+    let (status, _) = text(ask(&client, "cart", "PUT /carts/b/fox/1").await).await;
+    assert_eq!(status, 200);
+    // What stock does not know the catalogue might; nobody serves it here.
+    let (status, reason) = text(ask(&client, "cart", "PUT /carts/b/unicorn/1").await).await;
+    assert!(
+        status == 503 && reason.contains("catalog does not answer"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn the_page_knows_who_serves_and_where_a_request_went() {
+    let data = tempfile::tempdir().unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let broker = Broker::start(BrokerConfig::new(data.path().join("data"), any)).unwrap();
+    let client = Client::connect(&format!("verteilt://{}", broker.local_addr()))
+        .await
+        .unwrap();
+    let _shop = verteilt_shop::open(&client, &verteilt_shop::SERVICES)
+        .await
+        .unwrap();
+
     let (status, page) = text(ask(&client, "page", "GET /").await).await;
     assert!(status == 200 && page.starts_with("<!doctype html>"));
+    for file in ["shop.css", "main.js"] {
+        assert!(page.contains(&format!("\"page/{file}\"")), "{page}");
+        let (status, _) = text(ask(&client, "page", &format!("GET /{file}")).await).await;
+        assert_eq!(status, 200, "{file}");
+    }
+    let (_, services) = text(ask(&client, "page", "GET /services").await).await;
+    for service in verteilt_shop::SERVICES {
+        assert!(
+            services.contains(&format!("\"service\":\"{service}\"")),
+            "{services}"
+        );
+    }
+    let id = "0123456789abcdef0123456789abcdef";
+    let put = client.request("cart").endpoint("PUT /carts/a/fox/1");
+    let put = put.id(id.parse().unwrap()).send().await.unwrap();
+    assert_eq!(put.status, 200);
+    let way = format!("GET /trace/{id}");
+    let (status, way) = text(ask(&client, "page", &way).await).await;
+    assert_eq!(status, 200, "{way}");
+    assert!(way.contains("POST /items/fox/take/1"), "{way}");
+    let (status, _) = text(ask(&client, "page", "GET /trace/x").await).await;
+    assert_eq!(status, 404);
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,6 +20,12 @@ use crate::metrics_server;
 use crate::output;
 use crate::signals::StopSignals;
 
+use super::children::Children;
+use super::node::{self, Node};
+
+/// For requests in flight at the end: the event streams of pages that are open do not end by themselves.
+const GATEWAY_GRACE: Duration = Duration::from_secs(2);
+
 /// Everything that runs, and how to stop it.
 #[derive(Debug)]
 pub(super) struct House {
@@ -31,6 +38,8 @@ pub(super) struct House {
     /// The services behind the page.
     shop: Vec<Serving>,
     shop_connection: Connection,
+    /// Those of them that run in Node.
+    node: Option<Children>,
     metrics: SocketAddr,
     health: watch::Sender<Health>,
 }
@@ -60,7 +69,7 @@ impl House {
         health.send_replace(broker.health());
 
         let shop_connection = Connection::open(url(&broker)).await?;
-        let shop = verteilt_shop::open(&shop_connection.client).await;
+        let shop = verteilt_shop::open(&shop_connection.client, &verteilt_shop::SERVICES).await;
         let shop = shop.map_err(|error| shop_connection.explain(&error))?;
         let gateway_connection = Connection::open(url(&broker)).await?;
         let gateway = bind_gateway(&gateway_connection).await?;
@@ -76,9 +85,16 @@ impl House {
             gateway_connection,
             shop,
             shop_connection,
+            node: None,
             metrics,
             health,
         })
+    }
+
+    /// The part of the shop that runs in Node, from this folder.
+    pub(super) fn start_node(&mut self, services: &Path) {
+        let url = url(&self.broker);
+        self.node = Some(Children::start(services, &node::SERVICES, &url));
     }
 
     /// An ordinary client of the broker.
@@ -87,12 +103,13 @@ impl House {
     }
 
     /// What runs where.
-    pub(super) fn tell(&self) -> Result<(), Failure> {
+    pub(super) fn tell(&self, node: Option<Node>) -> Result<(), Failure> {
         output::line(&format!("page     http://{}/", self.gateway))?;
         output::line(&format!("broker   {}", url(&self.broker)))?;
         output::line(&format!("gateway  http://{}", self.gateway))?;
         output::line(&format!("metrics  http://{}/metrics", self.metrics))?;
         output::line(&format!("data     {}", self.data.display()))?;
+        output::line(&format!("shop     {}", shop(node)))?;
         for (what, address, usual) in [
             ("broker", self.broker.local_addr(), limits::BROKER_PORT),
             ("gateway", self.gateway, limits::GATEWAY_PORT),
@@ -144,6 +161,9 @@ impl House {
             () = signals.at_once.cancelled() => return Ok(signals.exit()),
         }
         self.gateway_connection.close().await;
+        if let Some(node) = self.node {
+            node.end().await;
+        }
         drop(self.shop);
         self.shop_connection.close().await;
         broker_process::stop(self.broker, broker_process::GRACE, signals).await
@@ -154,12 +174,28 @@ fn url(broker: &Broker) -> String {
     format!("verteilt://{}", broker.local_addr())
 }
 
+/// Which services of the shop run, and why not the others.
+fn shop(node: Option<Node>) -> String {
+    let here = verteilt_shop::SERVICES.join(", ");
+    match node {
+        None => here,
+        Some(Node::Ready(_)) => {
+            let names = node::SERVICES.iter().map(|(name, count)| match count {
+                1 => (*name).to_owned(),
+                _ => format!("{name} x{count}"),
+            });
+            let names: Vec<_> = names.collect();
+            format!("{here}; in Node: {}", names.join(", "))
+        }
+        Some(Node::Missing(what)) => format!("{here}; nothing in Node: {what}"),
+    }
+}
+
 async fn bind_gateway(connection: &Connection) -> Result<Gateway, Failure> {
     let at = |port| {
-        Gateway::bind(
-            GatewayConfig::new(loopback(port)),
-            connection.client.clone(),
-        )
+        let mut config = GatewayConfig::new(loopback(port));
+        config.grace = GATEWAY_GRACE;
+        Gateway::bind(config, connection.client.clone())
     };
     let gateway = match at(limits::GATEWAY_PORT).await {
         Ok(gateway) => Ok(gateway),
