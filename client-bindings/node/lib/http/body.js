@@ -47,9 +47,14 @@ class RequestBody {
     if (this.#ended) return;
     this.#ended = true;
     const req = this.#req;
+    const { bodyEnded, firstChunk } = this.#request;
     req.complete = true;
-    req._dump();
-    req.push(null);
+    if (bodyEnded && firstChunk.length === 0 && req._eventsCount === 0) {
+      endUnheard(req);
+    } else {
+      req._dump();
+      req.push(null);
+    }
   }
 
   #push(chunk) {
@@ -63,6 +68,17 @@ class RequestBody {
     this.#req.complete = true;
     this.#req.push(null);
   }
+}
+
+/** A request without a body, to which nobody listens: what `_dump` comes to, for a tenth of the time of a request. */
+function endUnheard(req) {
+  const state = req._readableState;
+  req._dumped = true;
+  state.ended = true;
+  state.endEmitted = true;
+  state.destroyed = true;
+  state.closed = true;
+  state.closeEmitted = true;
 }
 
 /** What a server of `node:http` says when the client has gone. */
