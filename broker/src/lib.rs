@@ -33,6 +33,7 @@ mod meters;
 mod net;
 mod recovery;
 mod running;
+mod service_meters;
 pub mod space;
 mod status;
 pub mod store;

@@ -3,6 +3,7 @@
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use verteilt_core::{Effect, RequestEffect, Shard, TopicEffect};
 
+use crate::service_meters;
 use crate::space::DiskRoom;
 
 /// Queues that get gauges of their own; more would make every scrape long.
@@ -31,6 +32,7 @@ pub(crate) struct Meters {
 impl Meters {
     pub(crate) fn new() -> Self {
         describe();
+        service_meters::describe();
         Self {
             rounds: counter!("verteilt_rounds_total"),
             requests: counter!("verteilt_requests_total"),

@@ -9,7 +9,7 @@ use verteilt_broker::{Broker, BrokerConfig, BrokerFailure, Health, StartError};
 use verteilt_protocol::limits;
 
 use crate::config::{
-    Checkpoint, Config, Connections, Journal, Listener, LogFormat, Logging, Memory, Queues,
+    Checkpoint, Config, Connections, Journal, Listener, LogFormat, Logging, Memory, Queues, Results,
 };
 use crate::failure::{Exit, Failure};
 use crate::signals::StopSignals;
@@ -66,6 +66,11 @@ pub(crate) fn default_config() -> Config {
         queues: Queues {
             max: broker.queues_max,
         },
+        results: Results {
+            keep: Span::from_ms(broker.result_keep_ms),
+            max: broker.results_max,
+            bytes_max: Size(broker.result_bytes_max),
+        },
     }
 }
 
@@ -94,6 +99,9 @@ pub(crate) fn broker_config(config: &Config) -> Result<BrokerConfig, Failure> {
     broker.cache_bytes = fits("memory.cache_bytes", config.memory.cache_bytes.0)?;
     broker.store_cache_bytes = config.memory.store_cache_bytes.0;
     broker.queues_max = config.queues.max;
+    broker.result_keep_ms = config.results.keep.as_ms();
+    broker.results_max = config.results.max;
+    broker.result_bytes_max = config.results.bytes_max.0;
     broker.busy_poll_us = config.busy_poll_us;
     Ok(broker)
 }

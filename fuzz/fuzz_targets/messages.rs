@@ -81,6 +81,9 @@ fn decode_as(kind: FrameType, meta: &[u8]) {
         FrameType::ServicesReply => survives::<wire::ServicesReply>(meta),
         FrameType::Trace => survives::<wire::TraceRequest>(meta),
         FrameType::TraceReply => survives::<wire::TraceReply>(meta),
+        FrameType::RequestAccepted => survives::<wire::RequestAccepted>(meta),
+        FrameType::Result => survives::<wire::ResultRequest>(meta),
+        FrameType::ResultReply => survives::<wire::ResultReply>(meta),
     }
 }
 

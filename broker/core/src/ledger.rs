@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::event::{Event, Pushed};
+use crate::event::{Event, Pushed, RequestEvent};
 use crate::id::{JobId, Millis, Offset, PartitionId, ProducerId, QueueId, SessionId};
 use crate::job::{Job, Lease, Place};
 use crate::producer::{Producer, Taken};
@@ -228,12 +228,14 @@ impl Ledger {
                 }
             }
             Event::Topic(event) => self.topics.apply(event, self.window, now_ms),
-            Event::Request(event) => {
-                if let Some(body) = self.requests.apply(event, now_ms) {
-                    assert_eq!(body.0, self.next_id, "ids are dense");
-                    self.next_id += 1;
-                }
-            }
+            Event::Request(event) => self.keep_request(event, now_ms),
+        }
+    }
+
+    fn keep_request(&mut self, event: &RequestEvent, now_ms: Millis) {
+        if let Some(body) = self.requests.apply(event, now_ms) {
+            assert_eq!(body.0, self.next_id, "ids are dense");
+            self.next_id += 1;
         }
     }
 

@@ -64,8 +64,8 @@ pub use limits::Limits;
 pub use request::{
     Book, Content, Disk, DiskOutput, Durable, Forward, Health, Histogram, Holder, InstanceStats,
     NewRequest, Part, Reply, RequestCommand, RequestEffect, RequestLimits, RequestOutput,
-    RequestResult, Requests, Serve, ServerInfo, ServiceStats, Side, Stored, TraceKind, TraceStep,
-    TracedRequest,
+    RequestResult, Requests, Serve, ServerCounts, ServerInfo, ServiceStats, ServiceTotals, Side,
+    Stored, TraceKind, TraceStep, TracedRequest,
 };
 pub use shard::{Output, Shard};
 pub use topic::Retention;

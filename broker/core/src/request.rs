@@ -33,25 +33,29 @@ mod send;
 mod serve;
 mod service;
 mod stats;
+mod totals;
 mod trace;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use book::{Book, Stored};
 pub(crate) use book::{Answer, Entry, Outcome, Progress, Work};
+pub use book::{Book, Stored};
 pub use command::{
-    Content, Durable, Forward, Health, NewRequest, Part, Reply, RequestCommand, Serve, ServerInfo, Side,
+    Content, Durable, Forward, Health, NewRequest, Part, Reply, RequestCommand, Serve, ServerInfo,
+    Side,
 };
 pub use effect::{
     DiskOutput, Holder, InstanceStats, RequestEffect, RequestOutput, RequestResult, ServiceStats,
 };
-pub use stats::Histogram;
+pub use stats::{Histogram, ServerCounts};
+pub use totals::ServiceTotals;
 pub use trace::{TraceKind, TraceStep, TracedRequest};
 
 use self::inbox::Inbox;
 use self::open::Open;
 use self::service::{Server, ServerKey, Service};
+use self::totals::Totals;
 use self::trace::Traces;
 use crate::command::QueueName;
 use crate::effect::Refusal;
@@ -144,6 +148,7 @@ pub struct Requests {
     waiting_bytes: u64,
     kept_bytes: u64,
     traces: Traces,
+    totals: Totals,
     output: RequestOutput,
     disk: DiskOutput,
     /// The id of the next body that goes to the disk.
@@ -173,6 +178,7 @@ impl Requests {
             waiting_bytes: 0,
             kept_bytes: 0,
             traces: Traces::new(limits.traces_max),
+            totals: Totals::default(),
             output: Vec::new(),
             disk: DiskOutput::default(),
             next_body: JobId(0),
@@ -209,14 +215,12 @@ impl Requests {
             RequestCommand::Part(side, part) => self.part(connection, side, part),
             RequestCommand::Credit(side, bytes) => self.credit(connection, side, bytes),
             RequestCommand::Reply(reply) => self.reply(connection, reply),
-            RequestCommand::Forward(forward) => {
-                match self.forward(connection, *forward) {
-                    Ok(true) => {
-                        self.tell_later(connection, RequestEffect::Done { correlation }, None);
-                    }
-                    done => self.answer(connection, correlation, done.map(|_| ())),
+            RequestCommand::Forward(forward) => match self.forward(connection, *forward) {
+                Ok(true) => {
+                    self.tell_later(connection, RequestEffect::Done { correlation }, None);
                 }
-            }
+                done => self.answer(connection, correlation, done.map(|_| ())),
+            },
             RequestCommand::Serve(serve) => {
                 let done = self.serve(connection, *serve);
                 self.answer(connection, correlation, done);
@@ -269,8 +273,7 @@ impl Requests {
         let due = due.take_while(|(at_us, _)| *at_us <= self.now_us);
         // Those in line first: no worker is to begin what is too late.
         let is_held = |request: &RequestId| self.open.get(request).and_then(Open::lease).is_some();
-        let (held, waiting): (Vec<_>, Vec<_>) =
-            due.map(|(_, request)| *request).partition(is_held);
+        let (held, waiting): (Vec<_>, Vec<_>) = due.map(|(_, request)| *request).partition(is_held);
         for request in waiting.into_iter().chain(held) {
             self.end(request, Refusal::DeadlineExceeded);
         }
@@ -312,6 +315,19 @@ impl Requests {
     /// What is to be told since this was last asked.
     pub fn take_output(&mut self) -> RequestOutput {
         std::mem::take(&mut self.output)
+    }
+
+    /// Every service that was counted since the start: its totals, the requests in line, and those
+    /// that its workers hold.
+    pub fn totals(&self) -> impl Iterator<Item = (&QueueName, &ServiceTotals, u64, u64)> {
+        self.totals.iter().map(|(name, totals)| {
+            let service = self.services.get(name);
+            let waiting = service.map_or(0, |service| service.waiting_len as u64);
+            let servers = service.into_iter().flat_map(|service| &service.servers);
+            let held = servers.filter_map(|key| self.servers.get(key));
+            let held = held.map(|server| server.leases.len() as u64).sum();
+            (name, totals, waiting, held)
+        })
     }
 
     /// Requests that are open.

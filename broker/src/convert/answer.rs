@@ -243,10 +243,7 @@ pub(crate) fn simple(out: &mut BytesMut, effect: &Effect) {
         Effect::Refused {
             correlation,
             refusal,
-        } => {
-            let error = code_of(*refusal).error(refusal.to_string());
-            encode(out, FrameType::Error, 0, *correlation, &error, &[]);
-        }
+        } => refused(out, *correlation, code_of(*refusal), &refusal.to_string()),
         Effect::Settled {
             correlation,
             refused,

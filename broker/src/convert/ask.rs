@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use verteilt_core::{
-    Content, Durable, Forward, GatewayId, Health, NewRequest, Part, Reply, RequestCommand, RequestId, Serve,
-    ServerInfo, Side,
+    Content, Durable, Forward, GatewayId, Health, NewRequest, Part, Reply, RequestCommand,
+    RequestId, Serve, ServerInfo, Side,
 };
 use verteilt_protocol::limits::{
     CREDIT_BYTES_DEFAULT, CREDIT_BYTES_MAX, CREDIT_REQUESTS_MAX, FINGERPRINT_BYTES_MAX,
@@ -201,7 +201,11 @@ fn fingerprint(request: &wire::Request, payload: &[u8]) -> u128 {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text);
         }
-        hash.update(payload.get(request.header_length as usize..).unwrap_or_default());
+        hash.update(
+            payload
+                .get(request.header_length as usize..)
+                .unwrap_or_default(),
+        );
     } else {
         hash.update(&request.fingerprint);
     }

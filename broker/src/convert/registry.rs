@@ -123,9 +123,7 @@ fn step(step: &TraceStep, begun_us: u64) -> wire::TraceStep {
         TraceKind::Started => (wire::TraceKind::Started, 0),
         TraceKind::Forwarded => (wire::TraceKind::Forwarded, 0),
         TraceKind::Replied(status) => (wire::TraceKind::Replied, status),
-        TraceKind::Returned(refusal) => {
-            (wire::TraceKind::Returned, code_of(refusal).number())
-        }
+        TraceKind::Returned(refusal) => (wire::TraceKind::Returned, code_of(refusal).number()),
         TraceKind::Ended(refusal) => {
             let code = refusal.map_or(0, |refusal| code_of(refusal).number());
             (wire::TraceKind::Ended, code)

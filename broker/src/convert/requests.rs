@@ -6,7 +6,7 @@ use verteilt_core::{
 };
 use verteilt_protocol::{FrameType, encode, encode_empty, wire};
 
-use super::{code_of, registry};
+use super::{answer, code_of, registry};
 
 /// Appends the frame of an effect.
 pub(crate) fn tell(out: &mut BytesMut, effect: &RequestEffect) {
@@ -15,10 +15,7 @@ pub(crate) fn tell(out: &mut BytesMut, effect: &RequestEffect) {
         RequestEffect::Refused {
             correlation,
             refusal,
-        } => {
-            let error = code_of(*refusal).error(refusal.to_string());
-            encode(out, FrameType::Error, 0, *correlation, &error, &[]);
-        }
+        } => answer::refused(out, *correlation, code_of(*refusal), &refusal.to_string()),
         RequestEffect::Deliver { .. } => deliver(out, effect),
         RequestEffect::Reply {
             request,
@@ -35,7 +32,14 @@ pub(crate) fn tell(out: &mut BytesMut, effect: &RequestEffect) {
                 request_id: id(request.0),
                 known: *known,
             };
-            encode(out, FrameType::RequestAccepted, 0, *correlation, &message, &[]);
+            encode(
+                out,
+                FrameType::RequestAccepted,
+                0,
+                *correlation,
+                &message,
+                &[],
+            );
         }
         RequestEffect::Result {
             correlation,
@@ -136,12 +140,7 @@ fn reply(
     encode(out, FrameType::Reply, 0, 0, &message, &content.payload);
 }
 
-fn result_reply(
-    out: &mut BytesMut,
-    correlation: u64,
-    request: RequestId,
-    result: &RequestResult,
-) {
+fn result_reply(out: &mut BytesMut, correlation: u64, request: RequestId, result: &RequestResult) {
     let mut message = wire::ResultReply {
         request_id: id(request.0),
         ..wire::ResultReply::default()
@@ -176,7 +175,14 @@ fn result_reply(
             message.service = holder.map_or("", |(name, _)| name).to_owned();
         }
     }
-    encode(out, FrameType::ResultReply, 0, correlation, &message, payload);
+    encode(
+        out,
+        FrameType::ResultReply,
+        0,
+        correlation,
+        &message,
+        payload,
+    );
 }
 
 /// Why a request has no reply, and who held it.

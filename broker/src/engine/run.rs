@@ -33,6 +33,7 @@ use crate::follower::{self, Follower, FollowerReport, FollowerTask};
 use crate::journal::{Batch, Journal, JournalLog};
 use crate::meters::Meters;
 use crate::net::Welcome;
+use crate::service_meters;
 use crate::store::BlockReader;
 
 /// Requests that the loader has at a time, and what one of them asks for at most: what is needed
@@ -545,6 +546,7 @@ impl Loop {
             let cached_bytes = engine.bodies.cached_bytes() + engine.records.cached_bytes();
             self.meters
                 .depths(shard, cached_bytes, lsn, self.log.used_bytes());
+            service_meters::show(&self.requests);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -51,6 +52,8 @@ impl File {
 pub struct Tree {
     /// Sorted by path.
     pub files: Vec<File>,
+    /// Paths of what is no text: pictures, recorded frames.
+    pub others: Vec<String>,
 }
 
 impl Tree {
@@ -63,16 +66,16 @@ impl Tree {
     pub fn of_repository() -> Self {
         let root = root();
         let paths = listed_by_git(&root).unwrap_or_else(|| walked(&root));
-        let files = paths
-            .into_iter()
-            .filter_map(|path| {
-                Some(File {
-                    text: fs::read_to_string(root.join(&path)).ok()?,
-                    path,
-                })
-            })
-            .collect();
-        Self { files }
+        let mut tree = Self::default();
+        for path in paths {
+            match fs::read_to_string(root.join(&path)) {
+                Ok(text) => tree.files.push(File { path, text }),
+                Err(error) if error.kind() == ErrorKind::InvalidData => tree.others.push(path),
+                // Git knows of it, and it is gone.
+                Err(_) => {}
+            }
+        }
+        tree
     }
 
     /// A tree of one planted file.
@@ -83,6 +86,7 @@ impl Tree {
                 path: path.into(),
                 text: text.into(),
             }],
+            others: Vec::new(),
         }
     }
 
@@ -90,9 +94,10 @@ impl Tree {
     #[must_use]
     pub fn has(&self, path: &str) -> bool {
         let folder = format!("{path}/");
-        self.files
-            .iter()
-            .any(|file| file.path == path || file.path.starts_with(&folder))
+        let texts = self.files.iter().map(|file| &file.path);
+        texts
+            .chain(&self.others)
+            .any(|known| known == path || known.starts_with(&folder))
     }
 
     /// The Rust sources.

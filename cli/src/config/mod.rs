@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) checkpoint: Checkpoint,
     pub(crate) memory: Memory,
     pub(crate) queues: Queues,
+    pub(crate) results: Results,
 }
 
 /// `[logging]`
@@ -89,6 +90,15 @@ pub(crate) struct Memory {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Queues {
     pub(crate) max: u32,
+}
+
+/// `[results]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Results {
+    pub(crate) keep: Span,
+    pub(crate) max: usize,
+    pub(crate) bytes_max: Size,
 }
 
 /// How the log is written.
@@ -224,7 +234,8 @@ default_of_section!(
     Journal: journal,
     Checkpoint: checkpoint,
     Memory: memory,
-    Queues: queues
+    Queues: queues,
+    Results: results
 );
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! `verteilt service` and `verteilt trace`.
 
-use verteilt_client::{Client, Request, RequestId, Response, ServeOptions};
+use std::time::Duration;
 
-use crate::process::{Broker, json, run, stderr, stdout};
+use verteilt_client::{Client, ErrorCode, Request, RequestId, Response, ServeOptions};
+
+use crate::process::{Broker, http, json, run, stderr, stdout, until};
 
 /// A service of two workers that was asked once, with the id 7.
 async fn asked(url: &str) -> (Client, Vec<verteilt_client::Serving>) {
@@ -68,4 +70,34 @@ fn services_and_ways_are_shown() {
     assert!(drawn.contains("replied 201 images, version 3"), "{drawn}");
     let unknown = run(&mut broker.verteilt(["trace", &"0".repeat(32)]));
     assert_eq!(unknown.status.code(), Some(4), "{}", stderr(&unknown));
+}
+
+#[test]
+fn metrics_tell_of_each_service() {
+    let broker = Broker::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (client, _servings) = runtime.block_on(asked(&broker.url));
+    let late = runtime.block_on(async {
+        let never = |_: Request| std::future::pending::<Result<Response, String>>();
+        let sleepy = client.serve("sleepy", ServeOptions::default(), never).await;
+        let sleepy = sleepy.unwrap();
+        let sending = client.request("sleepy").deadline(Duration::from_millis(50));
+        let late = sending.send().await.unwrap_err();
+        drop(sleepy);
+        late
+    });
+    assert_eq!(late.code(), Some(ErrorCode::DeadlineExceeded));
+    let expected = [
+        r#"verteilt_service_requests_total{namespace="default",service="images",end="2xx"} 1"#,
+        r#"verteilt_service_requests_total{namespace="default",service="sleepy",end="expired"} 1"#,
+        r#"verteilt_service_in_flight{namespace="default",service="images"} 0"#,
+        r#"verteilt_service_wait_seconds_count{namespace="default",service="sleepy"} 1"#,
+        r#"verteilt_service_run_seconds_count{namespace="default",service="images"} 1"#,
+        r#"verteilt_service_run_seconds_bucket{namespace="default",service="images",le="+Inf"} 1"#,
+    ];
+    let mut shown = String::new();
+    until("the metrics tell of both services", || {
+        shown = http("GET", &broker.metrics, &[], b"").1;
+        expected.iter().all(|line| shown.contains(line))
+    });
 }

@@ -17,6 +17,7 @@ const { PushLedger } = require('./pushes/ledger');
 const { Pusher } = require('./pushes/push');
 const { RequestLedger } = require('./requests/ledger');
 const registry = require('./requests/registry');
+const results = require('./requests/results');
 const { ConsumerLedger } = require('./topics/ledger');
 const { Topics } = require('./topics/topics');
 const { parseUrl } = require('./url');
@@ -96,7 +97,9 @@ class Client extends EventEmitter {
       waitMs: checkNumber(waitMs, 'waitMs', 0, RESERVE_WAIT_MS_MAX, 0),
     };
     const timeoutMs = waitMs + this.#config.requestTimeoutMs;
-    return this.#driver.call({ what: 'the reserve', type: TYPE.RESERVE, name: 'Reserve', message, answer: TYPE.DELIVER, timeoutMs, signal });
+    return this.#driver.call({
+      what: 'the reserve', type: TYPE.RESERVE, name: 'Reserve', message, answer: TYPE.DELIVER, timeoutMs, signal,
+    });
   }
 
   /** Runs a handler on the jobs of a queue. Resolves with the worker when the broker knows of it. */
@@ -125,6 +128,19 @@ class Client extends EventEmitter {
   /** A request to a service. Resolves when the reply begins; its body may still be on its way then. */
   request(service, options) {
     return this.requests.calling.request(service, options);
+  }
+
+  /**
+   * A request of durability disk that nobody waits for: resolves when the broker has it on its disk,
+   * `{ requestId, known }`. `result` gives what came of it.
+   */
+  detach(service, options = {}) {
+    return results.detach(this.#driver, this.requests.calling, service, options);
+  }
+
+  /** What came of a request of durability disk, waiting up to `waitMs` (5 min at most) for it. */
+  result(requestId, options) {
+    return results.result(this.#driver, requestId, options, this.#config.requestTimeoutMs);
   }
 
   /** Serves requests to a name. Resolves when the broker knows of it. */

@@ -2,6 +2,7 @@
 
 const { VerteiltError, ProtocolError, badArgument } = require('./errors');
 const { HEADER_BYTES_MAX } = require('./protocol/limits');
+const { Outbox } = require('./protocol/outbox');
 
 // An encoded header block is a message of pairs: name (1) and value (2), each pair in field 1. It is kept
 // as a string in which each character stands for a byte: one call makes it, and parts of it cost nothing.
@@ -106,6 +107,15 @@ class HeaderBlock {
     const object = {};
     for (const [name, value] of this) object[name.toLowerCase()] = value;
     return object;
+  }
+
+  /** The encoded block. */
+  toBytes() {
+    const out = new Outbox();
+    out.begin(0, 0);
+    const start = out.pos;
+    this.writeTo(out);
+    return Buffer.from(out.buf.subarray(start, out.pos));
   }
 
   /** Writes the block and gives its length in bytes. */

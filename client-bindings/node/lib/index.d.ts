@@ -106,6 +106,10 @@ export class Client extends EventEmitter {
   work(queue: string, options: WorkOptions, handler: (job: Job) => unknown): Promise<Worker>;
 
   request(service: string, options?: RequestOptions): Promise<Response>;
+  /** Of durability disk: resolves when the broker has it on its disk. */
+  detach(service: string, options?: Omit<RequestOptions, 'durability'>): Promise<{ requestId: string; known: boolean }>;
+  /** What came of a request of durability disk. */
+  result(requestId: string, options?: { waitMs?: number; signal?: AbortSignal }): Promise<Result>;
   serve(
     service: string,
     options: ServeOptions & InInstances,
@@ -151,8 +155,10 @@ export interface RequestOptions {
   deadlineMs?: number;
   signal?: AbortSignal;
   durability?: Durability;
-  /** 32 hexadecimal digits, new for each request. */
+  /** 32 hexadecimal digits, new for each request. Of durability disk the same id is the same request. */
   id?: string;
+  /** Of durability disk, at most 32 bytes: the same for what is the same request. */
+  fingerprint?: Data;
 }
 
 export interface Response {
@@ -160,7 +166,16 @@ export interface Response {
   readonly status: number;
   readonly headers: HeaderBlock;
   readonly body: Body;
+  /** Of durability disk: the request had been accepted before it was sent. */
+  readonly replayed: boolean;
 }
+
+/** Kept by the broker for a time. */
+export type Result = { requestId: string; leftMs: number } & (
+  | { state: 'pending' }
+  | { state: 'replied'; status: number; headers: HeaderBlock; body: Body }
+  | { state: 'failed'; error: VerteiltError }
+);
 
 export interface ReplyInit {
   status?: number;
@@ -211,6 +226,8 @@ export interface Request {
   readonly version: string;
   readonly endpoint: string;
   readonly forwards: number;
+  /** Of durability disk which run this is, from 1; else 0. */
+  readonly attempt: number;
   readonly client: Client;
   /** Grows with each lease. */
   readonly token: number | bigint;
@@ -282,7 +299,7 @@ export interface TracedRequest {
   gatewayId: string;
   timeUs: number;
   steps: {
-    kind: 'accepted' | 'waiting' | 'started' | 'forwarded' | 'replied' | 'ended' | 'unknown';
+    kind: 'accepted' | 'waiting' | 'started' | 'forwarded' | 'replied' | 'ended' | 'returned' | 'unknown';
     atUs: number;
     service: string;
     version: string;

@@ -10,6 +10,8 @@ const path = require('node:path');
 const readline = require('node:readline');
 
 const BINARY = process.env.VERTEILT_BIN ?? path.join(__dirname, '../../../target/release/verteilt');
+/** What begins with VERTEILT_ is configuration to a broker. */
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VERTEILT_')));
 /** No wait of a test is longer. */
 const PATIENCE_MS = 20000;
 
@@ -29,7 +31,7 @@ class Broker {
 
   async start() {
     const args = ['serve', '--data', this.#data, '--listen', `127.0.0.1:${this.port}`, '--grace', '1s'];
-    const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(BINARY, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process = child;
     child.stderr.on('data', (text) => {
       this.#log = (this.#log + text).slice(-10000);

@@ -63,6 +63,10 @@ test('what a handler returns is the answer; what it throws stays here', async (t
     if (request.endpoint === 'throws') throw new Error('secret');
     if (request.endpoint === 'rejects') return Promise.reject(new Error('secret'));
     if (request.endpoint === 'headers') return { headers: { a: 'x'.repeat(70000) } };
+    if (request.endpoint === 'large head') {
+      request.replyStart(200, { a: 'x'.repeat(70000) }).end('body');
+      return undefined;
+    }
     if (request.endpoint === 'begins') {
       request.replyStart(200, {});
       throw new Error('begun');
@@ -71,13 +75,13 @@ test('what a handler returns is the answer; what it throws stays here', async (t
   });
   const sync = await other.request('returns', { endpoint: 'sync' });
   assert.deepEqual([sync.status, sync.headers.get('a'), await sync.body.text()], [200, 'b', 'sync']);
-  for (const endpoint of ['throws', 'rejects', 'headers', 'begins', 'nothing']) {
+  for (const endpoint of ['throws', 'rejects', 'headers', 'large head', 'begins', 'nothing']) {
     const response = await other.request('returns', { endpoint });
     assert.equal(response.status, 500, endpoint);
     assert.equal(response.headers.get('verteilt-error'), 'handler failed');
     assert.equal(await response.body.text(), '');
   }
-  assert.deepEqual(failures.map(([, endpoint]) => endpoint), ['throws', 'rejects', 'headers', 'begins', 'nothing']);
+  assert.deepEqual(failures.map(([, endpoint]) => endpoint), ['throws', 'rejects', 'headers', 'large head', 'begins', 'nothing']);
   assert.equal(failures[0][0], 'secret');
 });
 
@@ -332,6 +336,32 @@ test('thousands at once, each gets its own answer', async (t) => {
   });
   const answers = await Promise.all(Array.from({ length: 5000 }, async (_, i) => (await other.request('many', { body: `${i}` })).body.text()));
   answers.forEach((answer, i) => assert.equal(answer, `${i}`));
+});
+
+test('a request of durability disk is kept, served once, and its result can be asked for', async (t) => {
+  const id = 'cd'.repeat(16);
+  const options = { durability: 'disk', body: 'x', headers: { a: 'b' }, id };
+  const waiting = other.request('kept', options);
+  // Nobody serves it yet, and the broker is killed with it.
+  await until('it is accepted', () => other.result(id).then(({ state }) => state === 'pending', (error) => error.code !== 'REQUEST_UNKNOWN'));
+  const { requestId, known } = await other.detach('kept', { body: 'y', headers: { a: 'c' } });
+  assert.equal(known, false);
+  await broker.restart();
+  let runs = 0;
+  await serve(t, 'kept', {}, async (request) => {
+    runs += 1;
+    assert.ok(request.attempt >= 1);
+    return { status: 202, headers: { a: request.headers.get('a') }, body: await request.body.text() };
+  });
+  const response = await within(waiting, 'the answer');
+  assert.deepEqual([response.status, response.headers.get('a'), await response.body.text()], [202, 'b', 'x']);
+  const result = await other.result(requestId, { waitMs: 10000 });
+  assert.deepEqual([result.state, result.status, result.headers.get('a'), await result.body.text()], ['replied', 202, 'c', 'y']);
+  const again = await other.request('kept', options);
+  assert.deepEqual([again.replayed, await again.body.text(), runs], [true, 'x', 2]);
+  await assert.rejects(other.request('kept', { ...options, body: 'z' }), { code: 'REQUEST_MISMATCH' });
+  await assert.rejects(other.result('ef'.repeat(16)), { code: 'REQUEST_UNKNOWN' });
+  await assert.rejects(other.request('kept', { ...options, body: Buffer.alloc(2000000) }), { code: 'BODY_TOO_LARGE' });
 });
 
 test('a service lives through a restart of the broker, requests in flight do not', async () => {

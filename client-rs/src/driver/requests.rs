@@ -138,18 +138,7 @@ impl RequestLedger {
     pub(super) fn obey(&mut self, wish: Wish, session: Option<(&mut Outbox, &mut u64)>) {
         match (wish, session) {
             (Wish::Send(outgoing), _) => self.add(*outgoing),
-            (Wish::Cancel(request), session) => {
-                self.queue.retain(|outgoing| outgoing.id != request);
-                let Some(open) = self.open.remove(&request) else {
-                    return;
-                };
-                open.close();
-                if let Some((out, _)) = session {
-                    let request_id = request.to_wire();
-                    let message = wire::RequestCancel { request_id };
-                    out.with_payload(FrameType::RequestCancel, 0, &message, &Bytes::new());
-                }
-            }
+            (Wish::Cancel(request), session) => self.cancel(request, session.map(|(out, _)| out)),
             (
                 Wish::Part {
                     side,
@@ -207,6 +196,19 @@ impl RequestLedger {
             (Wish::Part { side, broken, .. }, None) => self.end_in_line(side, broken),
             (Wish::Credit { .. } | Wish::Reply { .. }, None) => {}
             (Wish::Register(_) | Wish::Unregister(_) | Wish::Update(_), _) => {}
+        }
+    }
+
+    fn cancel(&mut self, request: RequestId, out: Option<&mut Outbox>) {
+        self.queue.retain(|outgoing| outgoing.id != request);
+        let Some(open) = self.open.remove(&request) else {
+            return;
+        };
+        open.close();
+        if let Some(out) = out {
+            let request_id = request.to_wire();
+            let message = wire::RequestCancel { request_id };
+            out.with_payload(FrameType::RequestCancel, 0, &message, &Bytes::new());
         }
     }
 

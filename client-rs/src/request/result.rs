@@ -81,7 +81,9 @@ impl Client {
         let limit = wait + shared.config.request_timeout;
         let call = shared.call("the result", Call::Result(message), limit);
         let Answer::Frame(frame) = call.await? else {
-            return Err(ClientError::protocol("jobs came where a result was asked for"));
+            return Err(ClientError::protocol(
+                "jobs came where a result was asked for",
+            ));
         };
         let reply: wire::ResultReply = frame.message()?;
         read(reply, frame.payload)
@@ -120,9 +122,7 @@ fn read(reply: wire::ResultReply, mut payload: Bytes) -> Result<RequestResult, C
                 kept: left,
             })
         }
-        wire::ResultState::Unspecified => {
-            Err(ClientError::protocol("a RESULT_REPLY has no state"))
-        }
+        wire::ResultState::Unspecified => Err(ClientError::protocol("a RESULT_REPLY has no state")),
     }
 }
 
@@ -146,9 +146,13 @@ pub(super) async fn accept(
         ..outgoing.message()
     };
     let call = Call::Accept(Box::new(message), outgoing.payload);
-    let Answer::Frame(frame) = shared.call("the acceptance of the request", call, left).await?
+    let Answer::Frame(frame) = shared
+        .call("the acceptance of the request", call, left)
+        .await?
     else {
-        return Err(ClientError::protocol("jobs came where a request was accepted"));
+        return Err(ClientError::protocol(
+            "jobs came where a request was accepted",
+        ));
     };
     let accepted: wire::RequestAccepted = frame.message()?;
     Ok(Accepted {

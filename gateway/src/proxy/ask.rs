@@ -58,11 +58,7 @@ pub(super) async fn ask(
 }
 
 /// A request for the service, without its id, its deadline and its body.
-pub(super) fn sending(
-    proxy: &Proxy,
-    passage: &Passage,
-    parts: &Parts,
-) -> Result<Sending, Problem> {
+pub(super) fn sending(proxy: &Proxy, passage: &Passage, parts: &Parts) -> Result<Sending, Problem> {
     let route = &passage.route;
     let path = seen(parts.uri.path(), &route.strip_prefix);
     let pseudo = Pseudo {

@@ -46,10 +46,10 @@ use upload::{Upload, UploadLimits};
 
 pub(crate) use identity::Numbers;
 pub(crate) use journey::Journey;
+use journey::LoggedHead;
 pub(crate) use prefer::Prefer;
 pub(crate) use reply::read;
 pub(crate) use stored::{failed, pending};
-use journey::LoggedHead;
 
 /// What every request is passed on with.
 #[derive(Debug)]

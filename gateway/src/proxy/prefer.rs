@@ -81,13 +81,15 @@ pub(super) fn id_of(key: &[u8], route: &str, headers: &HeaderMap) -> RequestId {
 }
 
 /// What makes a request another one, though it has the same key.
-pub(super) fn fingerprint(
-    parts: &axum::http::request::Parts,
-    body: &[u8],
-) -> [u8; 32] {
+pub(super) fn fingerprint(parts: &axum::http::request::Parts, body: &[u8]) -> [u8; 32] {
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
     let kind = bytes_of(parts.headers.get(header::CONTENT_TYPE));
-    hash_of([parts.method.as_str().as_bytes(), path.as_bytes(), kind, body])
+    hash_of([
+        parts.method.as_str().as_bytes(),
+        path.as_bytes(),
+        kind,
+        body,
+    ])
 }
 
 fn bytes_of(field: Option<&axum::http::HeaderValue>) -> &[u8] {
@@ -116,7 +118,10 @@ mod tests {
 
     #[test]
     fn preferences_are_found_in_any_writing() {
-        let told = fields(&[("prefer", "return=minimal, Respond-Async; x=1"), ("prefer", "wait = 7")]);
+        let told = fields(&[
+            ("prefer", "return=minimal, Respond-Async; x=1"),
+            ("prefer", "wait = 7"),
+        ]);
         let prefer = Prefer::of(&told);
         assert!(prefer.respond_async);
         assert_eq!(prefer.wait, Some(Duration::from_secs(7)));
@@ -138,10 +143,17 @@ mod tests {
 
     #[test]
     fn a_key_is_another_one_for_others() {
-        let (a, b) = (fields(&[("authorization", "a")]), fields(&[("authorization", "b")]));
+        let (a, b) = (
+            fields(&[("authorization", "a")]),
+            fields(&[("authorization", "b")]),
+        );
         let id = id_of(b"k", "row", &a);
         assert_eq!(id, id_of(b"k", "row", &a));
-        for other in [id_of(b"k", "row", &b), id_of(b"k", "ro", &a), id_of(b"kr", "ow", &a)] {
+        for other in [
+            id_of(b"k", "row", &b),
+            id_of(b"k", "ro", &a),
+            id_of(b"kr", "ow", &a),
+        ] {
             assert_ne!(id, other);
         }
     }

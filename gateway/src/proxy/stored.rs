@@ -160,7 +160,11 @@ fn random_id() -> Result<RequestId, Problem> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Problem::new(status, "NO_RANDOMNESS", format!("no random numbers: {error}"))
+        Problem::new(
+            status,
+            "NO_RANDOMNESS",
+            format!("no random numbers: {error}"),
+        )
     })?;
     Ok(RequestId(u128::from_be_bytes(id)))
 }
@@ -177,7 +181,11 @@ async fn await_reply(
         match proxy.client.result(request, left).await? {
             RequestResult::Replied { response, .. } => return Ok(Came::Reply(response)),
             RequestResult::Failed { error, service, .. } => {
-                let holder = if service.is_empty() { "queue" } else { &service };
+                let holder = if service.is_empty() {
+                    "queue"
+                } else {
+                    &service
+                };
                 if error.code() == Some(ErrorCode::DeadlineExceeded) {
                     journey.meters().timed_out(holder);
                 }

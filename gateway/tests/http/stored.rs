@@ -66,7 +66,10 @@ async fn a_client_that_waits_sees_no_difference() {
     assert_eq!(field(&answer, "idempotent-replayed"), None);
     let chunked = "Transfer-Encoding: chunked\r\n";
     let head = format!("POST /pay/1 HTTP/1.1\r\n{chunked}");
-    let answer = site.door.send(&head, b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").await;
+    let answer = site
+        .door
+        .send(&head, b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        .await;
     assert_eq!((answer.status, &*answer.body), (201, "run 2: abcde"));
     // Its id, for trace and result.
     let id = field(&answer, "x-request-id").unwrap();
@@ -80,14 +83,20 @@ async fn the_result_is_there_for_any_gateway() {
     let site = Site::routed(ROUTES).await;
     let other = site.another_door().await;
     let pay = pay(&site, 0).await;
-    let answer = site.door.post("/pay/1", "Prefer: respond-async\r\n", b"x").await;
+    let answer = site
+        .door
+        .post("/pay/1", "Prefer: respond-async\r\n", b"x")
+        .await;
     assert_eq!(answer.status, 202, "{answer:?}");
     assert_eq!(field(&answer, "preference-applied"), Some("respond-async"));
     assert_eq!(field(&answer, "retry-after"), Some("1"));
     let location = field(&answer, "location").unwrap().to_owned();
     assert_eq!(answer.json()["location"], location);
     let pending = other.get(&location).await;
-    assert_eq!((pending.status, field(&pending, "retry-after")), (202, Some("1")));
+    assert_eq!(
+        (pending.status, field(&pending, "retry-after")),
+        (202, Some("1"))
+    );
     pay.go.add_permits(1);
     let stored = result(&other, &location).await;
     assert_eq!((stored.status, &*stored.body), (201, "run 1: x"));
@@ -96,7 +105,10 @@ async fn the_result_is_there_for_any_gateway() {
     assert_eq!((again.status, &*again.body), (201, "run 1: x"));
     let nothing = "/v1/requests/00000000000000000000000000000001";
     other.get(nothing).await.is_problem(404, "REQUEST_UNKNOWN");
-    other.get("/v1/requests/x").await.is_problem(404, "REQUEST_UNKNOWN");
+    other
+        .get("/v1/requests/x")
+        .await
+        .is_problem(404, "REQUEST_UNKNOWN");
 }
 
 #[tokio::test]
@@ -104,7 +116,10 @@ async fn a_wait_that_is_over_is_202() {
     let site = Site::routed(ROUTES).await;
     let pay = pay(&site, 0).await;
     let answer = site.door.post("/pay/1", "Prefer: wait=0\r\n", b"x").await;
-    assert_eq!((answer.status, field(&answer, "preference-applied")), (202, Some("wait=0")));
+    assert_eq!(
+        (answer.status, field(&answer, "preference-applied")),
+        (202, Some("wait=0"))
+    );
     pay.go.add_permits(2);
     let long = "Prefer: respond-async, wait=50\r\n";
     let answer = site.door.post("/pay/1", long, b"y").await;
@@ -128,7 +143,11 @@ async fn a_key_is_served_once() {
     pay.go.add_permits(9);
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
     for answer in [&first, &second] {
-        assert_eq!((answer.status, &*answer.body), (201, "run 1: x"), "{answer:?}");
+        assert_eq!(
+            (answer.status, &*answer.body),
+            (201, "run 1: x"),
+            "{answer:?}"
+        );
     }
     let replayed = |answer: &Answer| field(answer, "idempotent-replayed") == Some("true");
     assert_ne!(replayed(&first), replayed(&second), "one of them began it");
@@ -138,7 +157,10 @@ async fn a_key_is_served_once() {
     // Something else under this key; the same key for somebody else, or for another row.
     let different = other.post("/pay/1", key, b"y").await;
     different.is_problem(422, "REQUEST_MISMATCH");
-    other.post("/pay/2", key, b"x").await.is_problem(422, "REQUEST_MISMATCH");
+    other
+        .post("/pay/2", key, b"x")
+        .await
+        .is_problem(422, "REQUEST_MISMATCH");
     let me = format!("{key}Authorization: Basic eDp5\r\n");
     assert_eq!(other.post("/pay/1", &me, b"x").await.body, "run 2: x");
     // A row in memory passes the key on, and runs as often as it is asked.
@@ -157,11 +179,18 @@ async fn what_cannot_be_kept_is_refused() {
     let _pay = pay(&site, 9).await;
     let large = vec![b'x'; 896 * 1024];
     let answer = site.door.post("/pay/1", "", &large).await;
-    assert_eq!((answer.status, answer.body.len()), (201, "run 1: ".len() + large.len()));
+    assert_eq!(
+        (answer.status, answer.body.len()),
+        (201, "run 1: ".len() + large.len())
+    );
     let larger = [&large[..], b"x"].concat();
-    site.door.post("/pay/1", "", &larger).await.is_problem(413, "BODY_TOO_LARGE");
+    site.door
+        .post("/pay/1", "", &larger)
+        .await
+        .is_problem(413, "BODY_TOO_LARGE");
     // An answer may be no larger, either; it does not come from the client.
-    let handler = |_: Request| async { Ok::<_, Infallible>(Response::new(vec![b'x'; 1024 * 1024])) };
+    let handler =
+        |_: Request| async { Ok::<_, Infallible>(Response::new(vec![b'x'; 1024 * 1024])) };
     let options = ServeOptions::default();
     let _large = site.client.serve("large", options, handler).await.unwrap();
     site.door.get("/large").await.is_problem(502, "BAD_REPLY");

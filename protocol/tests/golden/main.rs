@@ -11,6 +11,7 @@ mod jobs;
 mod json;
 mod malformed;
 mod requests;
+mod results;
 mod services;
 mod topics;
 
@@ -39,6 +40,7 @@ fn cases() -> Vec<Case> {
     cases.extend(administration::cases());
     cases.extend(topics::topics());
     cases.extend(requests::cases());
+    cases.extend(results::cases());
     cases.extend(services::cases());
     cases
 }

@@ -56,7 +56,7 @@ async fn set(
     if count > held {
         change_stock(&context, &item, "take", count - held).await?;
     }
-    let content = carts.set(cart, item.clone(), count);
+    let content = carts.set(&cart, item.clone(), count);
     if count < held {
         change_stock(&context, &item, "give", held - count).await?;
     }
@@ -75,14 +75,14 @@ impl Carts {
         Ok(count.copied().unwrap_or_default())
     }
 
-    fn set(&self, cart: String, item: String, count: u32) -> Cart {
+    fn set(&self, cart: &str, item: String, count: u32) -> Cart {
         let mut carts = self.0.lock();
-        let content = carts.entry(cart.clone()).or_default();
+        let content = carts.entry(cart.to_owned()).or_default();
         content.insert(item, count);
         content.retain(|_, count| *count > 0);
         let content = content.clone();
         if content.is_empty() {
-            carts.remove(&cart);
+            carts.remove(cart);
         }
         content
     }

@@ -109,7 +109,11 @@ pub(super) const fn brings_body(tag: u8) -> bool {
 /// The body in such a record, whose fields end at `end`.
 pub(super) fn body_run(fields: &mut Fields, end: usize) -> Result<BodyRun, CodecError> {
     let front = front(fields)?;
-    Ok(BodyRun::single(front.body, end - front.length, front.length))
+    Ok(BodyRun::single(
+        front.body,
+        end - front.length,
+        front.length,
+    ))
 }
 
 struct Front {
@@ -128,7 +132,11 @@ fn front(fields: &mut Fields) -> Result<Front, CodecError> {
     };
     fields.need(front.length)?;
     let fits = usize::try_from(front.header_length).is_ok_and(|bytes| bytes <= front.length);
-    if fits { Ok(front) } else { Err(CodecError::Impossible) }
+    if fits {
+        Ok(front)
+    } else {
+        Err(CodecError::Impossible)
+    }
 }
 
 /// The body is all that is left.

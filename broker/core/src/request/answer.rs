@@ -35,7 +35,12 @@ impl Requests {
         }
         if let Some(server) = self.servers.get_mut(&lease.server) {
             server.counts.replied(reply.status);
-            server.run_us.record(self.now_us - lease.since_us);
+            let ran_us = self.now_us - lease.since_us;
+            server.run_us.record(ran_us);
+            self.totals.count(&server.service, |totals| {
+                totals.counts.replied(reply.status);
+                totals.run_us.record(ran_us);
+            });
         }
         self.trace(request, TraceKind::Replied(reply.status));
         if is_on_disk {

@@ -75,9 +75,15 @@ pub(crate) struct Outcome {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Replied { status: u32, body: Stored },
+    Replied {
+        status: u32,
+        body: Stored,
+    },
     /// `holder` is the service that had it; empty: it waited.
-    Failed { refusal: Refusal, holder: Arc<str> },
+    Failed {
+        refusal: Refusal,
+        holder: Arc<str>,
+    },
 }
 
 impl Entry {
@@ -175,7 +181,8 @@ impl Book {
     }
 
     fn bytes_of(&self, request: RequestId) -> u64 {
-        self.body_of(request).map_or(0, |body| u64::from(body.length))
+        self.body_of(request)
+            .map_or(0, |body| u64::from(body.length))
     }
 
     /// Bodies that nobody needs once the event is applied.
@@ -299,7 +306,11 @@ impl Book {
     }
 
     fn work(&mut self, request: RequestId) -> &mut Work {
-        match self.entries.get_mut(&request).map(|entry| &mut entry.progress) {
+        match self
+            .entries
+            .get_mut(&request)
+            .map(|entry| &mut entry.progress)
+        {
             Some(Progress::Open(work)) => work,
             _ => panic!("an event names a request that is open"),
         }

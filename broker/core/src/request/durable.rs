@@ -412,11 +412,16 @@ impl Requests {
             && let Some(service) = self.services.get_mut(&open.service)
         {
             service.expired += 1;
+            self.totals
+                .count(&open.service, |totals| totals.left(refusal));
         }
         self.disk.events.push(RequestEvent::Failed {
             request,
             refusal,
-            holder: holder.as_ref().map(|(name, _)| Arc::clone(name)).unwrap_or_default(),
+            holder: holder
+                .as_ref()
+                .map(|(name, _)| Arc::clone(name))
+                .unwrap_or_default(),
             until_ms: self.kept_until(),
         });
         let result = RequestResult::Failed {
@@ -445,6 +450,9 @@ impl Requests {
     ) -> Option<super::effect::Holder> {
         let server = self.servers.get_mut(&lease.server)?;
         server.counts.ended(refusal);
+        let name = &server.service;
+        self.totals
+            .count(name, |totals| totals.counts.ended(refusal));
         let holder = (Arc::from(&*server.service.name), Arc::clone(&server.info));
         let (to, side) = (server.connection, Side::Worker(lease.token));
         let effect = RequestEffect::Ended {

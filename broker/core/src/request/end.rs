@@ -34,6 +34,9 @@ impl Requests {
         if let Some(lease) = open.lease() {
             if let Some(server) = self.servers.get_mut(&lease.server) {
                 server.counts.ended(refusal);
+                let name = &server.service;
+                self.totals
+                    .count(name, |totals| totals.counts.ended(refusal));
                 holder = Some((Arc::from(&*server.service.name), Arc::clone(&server.info)));
                 let connection = server.connection;
                 self.tell_worker(connection, lease.token, refusal);
@@ -44,6 +47,8 @@ impl Requests {
                 Refusal::Cancelled => service.cancelled += 1,
                 _ => {}
             }
+            self.totals
+                .count(&open.service, |totals| totals.left(refusal));
         }
         self.tell_forwarders(&open.links, None, refusal);
         if refusal != Refusal::Cancelled {

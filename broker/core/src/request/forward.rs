@@ -39,7 +39,12 @@ impl Requests {
 
         if let Some(server) = self.servers.get_mut(&lease.server) {
             server.counts.forwarded += 1;
-            server.run_us.record(self.now_us - lease.since_us);
+            let ran_us = self.now_us - lease.since_us;
+            server.run_us.record(ran_us);
+            self.totals.count(&server.service, |totals| {
+                totals.counts.forwarded += 1;
+                totals.run_us.record(ran_us);
+            });
         }
         self.release(&lease);
         let Some(open) = self.open.get_mut(&request) else {

@@ -65,6 +65,7 @@ impl Requests {
             || self.waiting_bytes + bytes > self.limits.waiting_bytes_max;
         if waits && too_many {
             service.refused += 1;
+            self.totals.count(name, |totals| totals.refused += 1);
             return Err(Refusal::Busy);
         }
         Ok(())
@@ -225,7 +226,11 @@ impl Requests {
         server.turn = service.next_turn();
         server.leases.insert(token);
         server.held_bytes += bytes;
-        server.wait_us.record(self.now_us - since_us);
+        let waited_us = self.now_us - since_us;
+        server.wait_us.record(waited_us);
+        self.totals.count(&server.service, |totals| {
+            totals.wait_us.record(waited_us);
+        });
         service.put(key, server);
         open.stage = Stage::Held(Lease {
             token,

@@ -9,12 +9,14 @@ const BUCKETS: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     counts: [u64; BUCKETS],
+    sum: u64,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
         Self {
             counts: [0; BUCKETS],
+            sum: 0,
         }
     }
 }
@@ -23,6 +25,13 @@ impl Histogram {
     pub(crate) fn record(&mut self, micros: u64) {
         let bits = (u64::BITS - micros.leading_zeros()) as usize;
         self.counts[bits.min(BUCKETS - 1)] += 1;
+        self.sum = self.sum.saturating_add(micros);
+    }
+
+    /// All times together, in microseconds.
+    #[must_use]
+    pub const fn sum(&self) -> u64 {
+        self.sum
     }
 
     /// Entry i counts those below 2^i that are in no entry before; the last one, all others. Nothing
@@ -78,6 +87,7 @@ mod tests {
         assert_eq!(counts[..4], [1, 1, 2, 1]);
         assert_eq!((counts[20], counts[31]), (1, 1));
         assert_eq!(Histogram::default().counts(), [0_u64; 0]);
+        assert_eq!(histogram.sum(), u64::MAX);
     }
 
     #[test]

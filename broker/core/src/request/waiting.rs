@@ -51,7 +51,8 @@ impl Requests {
             }
             return;
         };
-        let is_it = |waiter: &Waiter| matches!(waiter, Waiter::Inbox { gateway: of, .. } if *of == gateway);
+        let is_it =
+            |waiter: &Waiter| matches!(waiter, Waiter::Inbox { gateway: of, .. } if *of == gateway);
         if on_disk.waiters.iter().any(is_it) {
             return;
         }
@@ -69,8 +70,7 @@ impl Requests {
         };
         let open = self.open.get_mut(&request);
         if let Some(on_disk) = open.and_then(|open| open.on_disk.as_mut()) {
-            let is_other =
-                |waiter: &Waiter| !matches!(waiter, Waiter::Inbox { gateway, .. } if *gateway == mine);
+            let is_other = |waiter: &Waiter| !matches!(waiter, Waiter::Inbox { gateway, .. } if *gateway == mine);
             on_disk.waiters.retain(is_other);
         }
     }
@@ -118,7 +118,9 @@ impl Requests {
                 return;
             }
             self.waits.pop_first();
-            for (connection, correlation) in self.take_questions(request, |until_us_of, _| until_us_of <= until_us) {
+            for (connection, correlation) in
+                self.take_questions(request, |until_us_of, _| until_us_of <= until_us)
+            {
                 self.tell_pending(connection, correlation, request);
             }
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use verteilt_core::{
-    Book, BodyRun, ConnectionId, Disk, Effect, Event, EventReader, Job, JobId, JobSlots, Ledger,
+    BodyRun, Book, ConnectionId, Disk, Effect, Event, EventReader, Job, JobId, JobSlots, Ledger,
     Limits, Lsn, Millis, Output, QueueId, Refusal, RequestEffect, Requests, Shard, encode_event,
     record,
 };
@@ -108,7 +108,11 @@ impl Broker {
         self.journaled.append(&mut output.events);
         self.told.extend(self.requests.take_output());
         for addressed in output.effects {
-            assert_eq!(addressed.after, self.shard.lsn(), "told once all is durable");
+            assert_eq!(
+                addressed.after,
+                self.shard.lsn(),
+                "told once all is durable"
+            );
             let Effect::Request { mut effect, stored } = addressed.effect else {
                 panic!("nothing else is told here");
             };

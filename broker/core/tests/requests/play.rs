@@ -150,7 +150,9 @@ impl Player {
             "rest" => {
                 let _ = write!(came, "\nat rest {}", self.broker.requests.is_at_rest());
             }
-            "drain" => self.broker.decide(now_us, |requests, _| requests.drain(now_us)),
+            "drain" => self
+                .broker
+                .decide(now_us, |requests, _| requests.drain(now_us)),
             "full" => self.broker.refusal = Some(Refusal::DiskFull),
             "restart" => {
                 self.broker.restart(now_us);
@@ -170,8 +172,9 @@ impl Player {
             "hold" | "unhold" => {
                 let connection = self.connection(plain[0]);
                 let is_held = command == "hold";
-                self.broker
-                    .decide(now_us, |requests, _| requests.hold(connection, is_held, now_us));
+                self.broker.decide(now_us, |requests, _| {
+                    requests.hold(connection, is_held, now_us)
+                });
             }
             "services" | "trace" => self.ask("look", command_of(command, &plain, &options)),
             _ => self.ask(plain[0], command_of(command, &plain, &options)),

@@ -98,7 +98,10 @@ fn came(result: &RequestResult) -> String {
             kept_ms,
         } => {
             let by = holder.as_ref().map(|(name, _)| format!(", held by {name}"));
-            format!("failed {refusal:?}{}, kept {kept_ms} ms", by.unwrap_or_default())
+            format!(
+                "failed {refusal:?}{}, kept {kept_ms} ms",
+                by.unwrap_or_default()
+            )
         }
     }
 }
@@ -111,12 +114,18 @@ pub(crate) fn journaled(event: &Event) -> String {
     match event {
         RequestEvent::Accepted(it) => {
             let bytes = it.payload.len();
-            format!("accepted {} for {}, {bytes} bytes", it.request.0, it.service)
+            format!(
+                "accepted {} for {}, {bytes} bytes",
+                it.request.0, it.service
+            )
         }
         RequestEvent::Started { request } => format!("started {}", request.0),
         RequestEvent::Forwarded(it) => {
             let bytes = it.payload.len();
-            format!("forwarded {} to {}, {bytes} bytes", it.request.0, it.service)
+            format!(
+                "forwarded {} to {}, {bytes} bytes",
+                it.request.0, it.service
+            )
         }
         RequestEvent::Replied {
             request, payload, ..
@@ -125,7 +134,10 @@ pub(crate) fn journaled(event: &Event) -> String {
             request, refusal, ..
         } => format!("failed {} {refusal:?}", request.0),
         RequestEvent::Forgotten { requests } => {
-            let ids: Vec<_> = requests.iter().map(|request| request.0.to_string()).collect();
+            let ids: Vec<_> = requests
+                .iter()
+                .map(|request| request.0.to_string())
+                .collect();
             format!("forgotten {}", ids.join(" "))
         }
     }

@@ -22,10 +22,12 @@ const { values } = parseArgs({
   },
 });
 const children = [];
+// The binary takes VERTEILT_... for its configuration.
+const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VERTEILT_')));
 
 /** Starts a program and gives what `pattern` finds in its first lines. */
 async function start(program, args, pattern) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: ENVIRONMENT });
   children.push(child);
   for await (const line of readline.createInterface(child.stdout)) {
     const found = pattern.exec(line);

@@ -49,7 +49,7 @@ class CallLedger {
   #send(entry) {
     const { link } = this.#driver;
     entry.correlation = link.nextCorrelation();
-    link.send(entry.type, entry.correlation, entry.name, entry.message);
+    link.send(entry.type, entry.correlation, entry.name, entry.message, entry.payload);
     this.#sent.set(entry.correlation, entry);
   }
 

@@ -11,9 +11,12 @@ const { Link } = require('./link');
 
 /** A connection that lasted this long was a good one: the waits start anew. */
 const GOOD_CONNECTION_MS = 1000;
+/** What this client knows. */
+const CAPABILITIES = ['jobs', 'topics', 'requests'];
 const ANSWERS = [
   TYPE.QUEUE_STATS_REPLY, TYPE.QUEUE_PEEKED, TYPE.QUEUE_PURGED, TYPE.CHECKPOINT_DONE, TYPE.TOPIC_STATS_REPLY,
   TYPE.GROUP_STATS_REPLY, TYPE.SERVICES_REPLY, TYPE.TRACE_REPLY,
+  TYPE.REQUEST_ACCEPTED, TYPE.RESULT_REPLY,
 ];
 
 /**
@@ -109,6 +112,7 @@ class Driver {
       versionMax: 1,
       clientName: this.#config.name,
       clientVersion: this.#config.version,
+      capabilities: CAPABILITIES,
       authentication: this.#config.authentication,
       namespace: this.#config.namespace,
       session: this.#session,

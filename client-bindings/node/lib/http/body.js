@@ -37,7 +37,7 @@ class RequestBody {
       },
       (error) => {
         this.#reading = false;
-        if (!this.#ended) this.#req.socket.destroy(error);
+        if (!this.#ended) this.#req.destroy(aborted(error));
       },
     );
   }
@@ -65,4 +65,9 @@ class RequestBody {
   }
 }
 
-module.exports = { RequestBody };
+/** What a server of `node:http` says when the client has gone. */
+function aborted(cause) {
+  return Object.assign(new Error('aborted', { cause }), { code: 'ECONNRESET' });
+}
+
+module.exports = { RequestBody, aborted };

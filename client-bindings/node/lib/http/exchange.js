@@ -3,7 +3,7 @@
 const { AsyncResource } = require('node:async_hooks');
 const { IncomingMessage, OutgoingMessage, ServerResponse } = require('node:http');
 
-const { RequestBody } = require('./body');
+const { RequestBody, aborted } = require('./body');
 const { RequestHead } = require('./head');
 const { Reply } = require('./reply');
 const { RequestSocket } = require('./socket');
@@ -102,9 +102,7 @@ function emitClose(res, socket) {
 
 function onSocketClose() {
   if (this._httpMessage === null) return;
-  const aborted = new Error('aborted', { cause: this.reply.failure });
-  aborted.code = 'ECONNRESET';
-  this.req.destroy(aborted);
+  this.req.destroy(aborted(this.reply.failure));
 }
 
 function onDrain() {

@@ -2,12 +2,16 @@
 
 // Heads of HTTP messages as a queue carries them, and back: docs/http.md.
 
+const { HEADER_BYTES_MAX } = require('../protocol/limits');
+
 // What belongs to one connection, and stays behind.
 const HOP_BY_HOP = new Set([
   'connection', 'keep-alive', 'proxy-authenticate', 'proxy-connection', 'te', 'trailer', 'transfer-encoding',
   'upgrade',
 ]);
 
+/** What a pair may take more in a header block than as a line. */
+const PAIR_BYTES_MORE = 8;
 const COLON = 0x3a;
 const ABOVE_ASCII = /[\x80-\xff]/;
 
@@ -80,6 +84,7 @@ class RequestHead {
 /**
  * Status and headers of an answer, from the head that `node:http` would have written to a socket:
  * `HTTP/1.1 200 OK`, then `Name: value` lines, each ended by CR LF.
+ * Null if they are too large.
  * @param encoding `utf8`, or `latin1`: a character a byte
  */
 function answerHead(text, encoding) {
@@ -97,7 +102,8 @@ function answerHead(text, encoding) {
     }
     at = end + 2;
   }
-  return { status: +text.slice(9, 12), headers };
+  const most = Buffer.byteLength(text) + headers.length * PAIR_BYTES_MORE;
+  return most > HEADER_BYTES_MAX ? null : { status: +text.slice(9, 12), headers };
 }
 
 /** `192.0.2.1:5000`, `[2001:db8::1]:5000`, or an address without its port. */

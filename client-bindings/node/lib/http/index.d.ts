@@ -1,7 +1,7 @@
 /// <reference types="node" />
 import { IncomingMessage, ServerResponse } from 'node:http';
 
-import { Client, ConnectOptions, Request, ServeOptions, Service } from '../index';
+import { Client, ConnectOptions, InInstances, Request, Running, ServeOptions, Service } from '../index';
 
 declare module 'node:http' {
   interface IncomingMessage {
@@ -14,7 +14,7 @@ declare module 'node:http' {
 export type Handler = (req: IncomingMessage, res: ServerResponse) => unknown;
 
 /** Options of `client.serve`, `concurrency` being 1,024 by default, and which service of which broker. */
-export type HandlerOptions = ServeOptions & { service: string } & (
+export type HandlerOptions = ServeOptions & Partial<InInstances> & { service: string } & (
   | { url?: string; connection?: ConnectOptions; client?: undefined }
   | { client: Client; url?: undefined; connection?: undefined }
 );
@@ -22,7 +22,8 @@ export type HandlerOptions = ServeOptions & { service: string } & (
 /** A handler that serves. */
 export interface Serving {
   readonly client: Client;
-  readonly service: Service;
+  /** With `instances`, the children. */
+  readonly service: Service | Running;
   /** Takes no more requests, waits for those in flight, at most `graceMs` (10,000); gives how many were left. */
   drain(options?: { graceMs?: number }): Promise<number>;
   /** The same at once. */

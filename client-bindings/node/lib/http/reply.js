@@ -1,6 +1,9 @@
 'use strict';
 
+const { refused } = require('../errors');
 const { answerHead } = require('./head');
+
+const HEADERS_TOO_LARGE = 202;
 
 const EMPTY = Buffer.alloc(0);
 /** An answer of that size leaves in one frame, whatever its headers. */
@@ -48,18 +51,25 @@ class Reply {
     const held = this.#chunks === null ? 0 : length(this.#chunks);
     if (this.#res.socket.writableLength > held) return;
     const head = this.#head();
+    if (head === null) return;
     const body = this.#take();
     const sent = this.#request.reply(head.status, head.headers, body);
-    // As with a socket that takes it at once: `finish` comes in the next tick.
-    if (body.length <= AT_ONCE_BYTES) process.nextTick(() => this.#accepted());
-    else this.#sent(sent);
-    this.#end();
+    if (body.length <= AT_ONCE_BYTES) {
+      this.#end();
+      // As with a socket that takes it at once: `finish` comes in the next tick.
+      process.nextTick(() => this.#accepted());
+      return;
+    }
+    sent.then((taken) => {
+      if (this.#over || !taken) return;
+      this.#end();
+      this.#accepted();
+    });
   }
 
   /** Everything has been taken. */
   finish() {
-    if (this.#over) return;
-    this.#start();
+    if (this.#over || !this.#start()) return;
     this.#out.end();
     this.#end();
   }
@@ -85,8 +95,7 @@ class Reply {
   }
 
   #flush() {
-    if (this.#chunks === null || this.#over) return;
-    this.#start();
+    if (this.#chunks === null || this.#over || !this.#start()) return;
     const body = this.#take();
     if (body.length === 0) {
       this.#accepted();
@@ -94,24 +103,26 @@ class Reply {
     }
     const written = this.#out.write(body);
     if (this.#out.writable) this.#accepted();
-    else this.#sent(written);
+    // Without takers `cancelled` comes.
+    else written.then((taken) => taken && this.#accepted());
   }
 
+  /** Sends the head of a stream. */
   #start() {
-    if (this.#out !== null) return;
-    const { status, headers } = this.#head();
-    this.#out = this.#request.replyStart(status, headers);
+    if (this.#out !== null) return true;
+    const head = this.#head();
+    if (head !== null) this.#out = this.#request.replyStart(head.status, head.headers);
+    return head !== null;
   }
 
-  /** Where it goes beyond ASCII, a response writes its head as its first piece of text. */
+  /** Null if it cannot be sent: then the response has failed. */
   #head() {
+    // Where it goes beyond ASCII, a response writes its head as its first piece of text.
     const first = this.#chunks?.[0];
-    const text = typeof first?.chunk === 'string' ? first.encoding : 'latin1';
-    return answerHead(this.#res._header, text === 'utf8' ? 'utf8' : 'latin1');
-  }
-
-  #sent(promise) {
-    promise.then(() => this.#accepted(), (error) => this.#res.socket?.destroy(error));
+    const encoding = typeof first?.chunk === 'string' && first.encoding === 'utf8' ? 'utf8' : 'latin1';
+    const head = answerHead(this.#res._header, encoding);
+    if (head === null) this.#res.socket.destroy(refused(HEADERS_TOO_LARGE));
+    return head;
   }
 
   #accepted() {

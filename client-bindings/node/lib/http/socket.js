@@ -48,7 +48,8 @@ class RequestSocket extends Duplex {
   setNoDelay() { return this; }
   ref() { return this; }
   unref() { return this; }
-  destroySoon() { this.destroy(); }
+  // A response that has ended takes its socket with it when it has gone.
+  destroySoon() { if (!this._httpMessage?.finished) this.destroy(); }
 
   /** As in `net.Socket`: `timeout` is emitted when nothing was read or written for so many milliseconds. */
   setTimeout(ms, callback) {

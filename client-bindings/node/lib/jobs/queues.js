@@ -5,7 +5,6 @@ const { HeaderBlock } = require('../headers');
 const { checkName, checkNumber } = require('../names');
 const { TYPE } = require('../protocol/frame_types');
 const { ENUMS } = require('../protocol/schema');
-const limits = require('../protocol/limits');
 
 const STATES = Object.fromEntries(Object.entries(ENUMS.JobState).map(([name, number]) => [number, name.toLowerCase()]));
 const PURGE_JOBS = 10000;

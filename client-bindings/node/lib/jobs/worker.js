@@ -19,12 +19,15 @@ class Worker {
   #onError;
   #running = new Set();
   #idle = [];
+  #concurrency;
+  #roomCame = null;
   #resolveEnded;
 
   constructor(ledger, queue, options, handler) {
     if (typeof handler !== 'function') throw badArgument('the handler is a function');
     const concurrency = checkNumber(options.concurrency, 'concurrency', 1, CREDIT_JOBS_MAX, CONCURRENCY_DEFAULT);
     this.#ledger = ledger;
+    this.#concurrency = concurrency;
     this.#handler = handler;
     this.#onError = options.onError ?? logError;
     this.graceMs = checkNumber(options.graceMs, 'graceMs', 0, 2 ** 31 - 1, GRACE_MS);
@@ -56,12 +59,27 @@ class Worker {
   async #take() {
     let error = null;
     try {
-      for (let job = await this.#subscription.next(); job !== null; job = await this.#subscription.next()) this.#start(job);
+      for (let job = await this.#subscription.next(); job !== null; job = await this.#subscription.next()) {
+        this.#start(job);
+        await this.#room();
+      }
     } catch (reason) {
       error = reason;
       await this.drain();
     }
     this.#resolveEnded(error);
+  }
+
+  /**
+   * Credit bounds what the broker sends. It counts anew on a new connection, while what has lost its lease
+   * with the old one may still run here.
+   */
+  async #room() {
+    while (this.#running.size >= this.#concurrency && this.#subscription.open) {
+      await new Promise((resolve) => {
+        this.#roomCame = resolve;
+      });
+    }
   }
 
   async #start(job) {
@@ -79,6 +97,7 @@ class Worker {
       await this.#settle(job, outcome);
       this.#running.delete(job);
     }
+    this.#roomCame?.();
     if (this.#running.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
@@ -108,6 +127,7 @@ class Worker {
    */
   async drain({ graceMs = this.graceMs } = {}) {
     this.#subscription.end(null);
+    this.#roomCame?.();
     await this.#subscription.unsubscribed;
     await this.#settled(graceMs);
     const left = [...this.#running];

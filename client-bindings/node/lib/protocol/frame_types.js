@@ -65,6 +65,9 @@ const FRAMES = [
   [0x4b, 'SERVICES_REPLY', 'ServicesReply'],
   [0x4c, 'TRACE', 'TraceRequest'],
   [0x4d, 'TRACE_REPLY', 'TraceReply'],
+  [0x4e, 'REQUEST_ACCEPTED', 'RequestAccepted'],
+  [0x4f, 'RESULT', 'ResultRequest'],
+  [0x50, 'RESULT_REPLY', 'ResultReply'],
 ];
 
 /** Numbers by name: `TYPE.REQUEST`. */

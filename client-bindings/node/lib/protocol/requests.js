@@ -15,7 +15,7 @@ const tag = (number, wire) => number * 8 + wire;
 
 /** A REQUEST as its worker gets it. One object for all: read it before the next frame. */
 const incoming = {
-  id: '', gatewayId: '', deadlineMs: 0, endpoint: '', headerLength: 0, more: false, subscription: 0, token: 0, forwards: 0,
+  id: '', gatewayId: '', deadlineMs: 0, endpoint: '', headerLength: 0, more: false, subscription: 0, token: 0, forwards: 0, attempt: 0,
 };
 
 function readRequest(reader) {
@@ -29,6 +29,7 @@ function readRequest(reader) {
   request.subscription = 0;
   request.token = 0;
   request.forwards = 0;
+  request.attempt = 0;
   while (reader.pos < reader.end) {
     const field = reader.varint32();
     switch (field) {
@@ -41,6 +42,7 @@ function readRequest(reader) {
       case tag(11, VARINT): request.subscription = reader.varint(); break;
       case tag(12, VARINT): request.token = reader.varint(); break;
       case tag(13, VARINT): request.forwards = reader.varint32(); break;
+      case tag(16, VARINT): request.attempt = reader.varint32(); break;
       default: reader.skip(field & 7);
     }
   }
@@ -49,13 +51,14 @@ function readRequest(reader) {
 }
 
 /** A REPLY as its caller gets it; one object for all. */
-const reply = { id: '', status: 0, headerLength: 0, more: false };
+const reply = { id: '', status: 0, headerLength: 0, more: false, replayed: false };
 
 function readReply(reader) {
   reply.id = '';
   reply.status = 0;
   reply.headerLength = 0;
   reply.more = false;
+  reply.replayed = false;
   while (reader.pos < reader.end) {
     const field = reader.varint32();
     switch (field) {
@@ -63,6 +66,7 @@ function readReply(reader) {
       case tag(3, VARINT): reply.status = reader.varint32(); break;
       case tag(4, VARINT): reply.headerLength = reader.varint32(); break;
       case tag(5, VARINT): reply.more = reader.varint() !== 0; break;
+      case tag(6, VARINT): reply.replayed = reader.varint() !== 0; break;
       default: reader.skip(field & 7);
     }
   }
@@ -102,6 +106,11 @@ function writeRequest(out, correlation, request, deadlineMs, body) {
   if (request.parentId !== '') {
     out.varint(tag(10, DELIMITED));
     out.latin1(request.parentId);
+  }
+  flag(out, tag(14, VARINT), request.detach);
+  if (request.fingerprint !== null && request.fingerprint.length > 0) {
+    out.varint(tag(15, DELIMITED));
+    out.bytes(request.fingerprint);
   }
   payload(out, request.headers, mark, body);
 }

@@ -122,11 +122,19 @@ const MESSAGES = {
     '1 service string', '2 version string', '3 requestId bytes', '4 gatewayId bytes', '5 deadlineMs uint64',
     '6 endpoint string', '7 durability enum', '8 headerLength uint32', '9 more bool',
     '10 parentRequestId bytes', '11 subscription uint64', '12 token uint64', '13 forwards uint32',
+    '16 attempt uint32', '14 detach bool', '15 fingerprint bytes',
+  ],
+  RequestAccepted: ['1 requestId bytes', '2 known bool'],
+  ResultRequest: ['1 requestId bytes', '2 waitMs uint64'],
+  ResultReply: [
+    '1 requestId bytes', '2 state enum', '3 leftMs uint64', '4 status uint32', '5 headerLength uint32',
+    '6 code uint32', '7 message string', '8 service string',
   ],
   BodyPart: ['1 requestId bytes', '2 token uint64', '3 more bool', '4 abortCode uint32'],
   StreamCredit: ['1 requestId bytes', '2 token uint64', '3 bytes uint64'],
   Reply: [
     '1 requestId bytes', '2 token uint64', '3 status uint32', '4 headerLength uint32', '5 more bool',
+    '6 replayed bool',
   ],
   Forward: [
     '1 token uint64', '2 service string', '3 version string', '4 endpoint string', '5 headerLength uint32',
@@ -173,9 +181,10 @@ const ENUMS = {
     UNSPECIFIED: 0, SCHEDULED: 1, READY: 2, LEASED: 3, WAITING: 4, DONE: 5, FAILED: 6, DEAD: 7,
     CANCELLED: 8, EXPIRED: 9,
   },
+  ResultState: { UNSPECIFIED: 0, PENDING: 1, REPLIED: 2, FAILED: 3 },
   Health: { UNSPECIFIED: 0, HEALTHY: 1, UNHEALTHY: 2, DRAINING: 3 },
   TraceKind: {
-    UNSPECIFIED: 0, ACCEPTED: 1, WAITING: 2, STARTED: 3, FORWARDED: 4, REPLIED: 5, ENDED: 6,
+    UNSPECIFIED: 0, ACCEPTED: 1, WAITING: 2, STARTED: 3, FORWARDED: 4, REPLIED: 5, ENDED: 6, RETURNED: 7,
   },
 };
 

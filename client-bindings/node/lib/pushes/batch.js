@@ -40,7 +40,7 @@ class Batch {
 
   /** Whether an entry of this size may come to those that are there. */
   takes(bytes) {
-    return this.entries.length === 0 || (!this.isFull && this.bytes + bytes <= PART_BYTES);
+    return this.entries.length === 0 || (!this.isFull && this.cost + bytes <= PART_BYTES);
   }
 
   /** @param entry what is told the outcome: `done(result, index)`, `failed(error)` */

@@ -3,24 +3,27 @@
 const { checkName, checkLabel, checkNumber } = require('../names');
 const { VerteiltError, badArgument, abortReason, deadline: deadlineError } = require('../errors');
 const { firstPart } = require('../protocol/requests');
-const { REQUEST_DEADLINE_MS_DEFAULT, REQUEST_DEADLINE_MS_MAX } = require('../protocol/limits');
+const {
+  FINGERPRINT_BYTES_MAX, PART_BYTES, REPLY_CREDIT_BYTES, REQUEST_DEADLINE_MS_DEFAULT, REQUEST_DEADLINE_MS_MAX,
+} = require('../protocol/limits');
 const { HeaderBlock } = require('../headers');
 const { Inlet } = require('./inlet');
-const { Outlet } = require('./outlet');
+const { Outlet, toBytes } = require('./outlet');
 const { Body } = require('./body');
 const { newId, idFromHex, idToHex } = require('./ids');
 const { isStream, pump } = require('./sending');
-const { REPLY_CREDIT_BYTES } = require('../protocol/limits');
 
 const DURABILITY = { memory: 1, disk: 2 };
 
 /** The answer to a request. */
 class Response {
-  constructor(id, status, headers, body) {
+  constructor(id, status, headers, body, replayed) {
     this.requestId = idToHex(id);
     this.status = status;
     this.headers = HeaderBlock.fromBlock(headers);
     this.body = body;
+    /** Of durability disk: the request had been accepted before it was sent. */
+    this.replayed = replayed;
   }
 }
 
@@ -32,7 +35,7 @@ class Outgoing {
   #aborted;
 
   constructor(ledger, service, options, parent, resolve, reject) {
-    const { version = '', endpoint = '', headers, body, deadlineMs, signal, durability, id } = options;
+    const { version = '', endpoint = '', headers, body, deadlineMs, signal, durability, id, fingerprint } = options;
     checkName(service);
     checkLabel(version, 'a version');
     checkLabel(endpoint, 'an endpoint');
@@ -45,6 +48,8 @@ class Outgoing {
     this.endpoint = endpoint;
     this.headers = headers === undefined ? undefined : HeaderBlock.from(headers);
     this.durability = durability === undefined ? 0 : DURABILITY[durability];
+    this.detach = false;
+    this.fingerprint = fingerprint === undefined ? null : toFingerprint(fingerprint);
     this.id = id === undefined ? newId() : idFromHex(id);
     this.parentId = parent === null ? '' : parent.wireId;
     this.limitMs = limitMs;
@@ -59,6 +64,10 @@ class Outgoing {
     this.first = first;
     this.rest = rest === null || streams ? rest : [rest];
     this.more = rest !== null;
+    if (this.more && this.isStored) {
+      const text = `a request of durability disk has at most ${PART_BYTES} bytes, in one piece; keep the body elsewhere`;
+      throw new VerteiltError('BODY_TOO_LARGE', text);
+    }
     this.#resolve = resolve;
     this.#reject = reject;
     this.#signal = signal;
@@ -69,9 +78,14 @@ class Outgoing {
     }
   }
 
+  /** The broker keeps it on its disk: it may be sent again under its id. */
+  get isStored() {
+    return this.durability === DURABILITY.disk;
+  }
+
   /** It is on the line: a body that streams follows as it is asked for. */
   sent() {
-    this.first = undefined;
+    if (!this.isStored) this.first = undefined;
     if (this.rest === null) return;
     this.outlet = new Outlet((bytes, more, broken) => this.ledger.requestPart(this, bytes, more, broken), 0);
     pump(this.rest, this.outlet);
@@ -85,12 +99,12 @@ class Outgoing {
   }
 
   /** The reply has begun. */
-  replied(status, headers, first, more) {
+  replied(status, headers, first, more, replayed) {
     this.begun = true;
     if (more) this.inlet = new Inlet((bytes) => this.ledger.requestCredit(this, bytes), REPLY_CREDIT_BYTES);
     else this.#release();
     const cancelled = () => this.giveUp(new VerteiltError('CANCELLED', 'the response was cancelled by its reader'));
-    this.#resolve(new Response(this.id, status, headers, new Body(first, this.inlet, cancelled)));
+    this.#resolve(new Response(this.id, status, headers, new Body(first, this.inlet, cancelled), replayed));
   }
 
   /** Nothing more of it: all is done, or `fail` has told why. */
@@ -116,4 +130,11 @@ class Outgoing {
   }
 }
 
-module.exports = { Outgoing };
+/** The same for what is the same request. */
+function toFingerprint(value) {
+  const bytes = toBytes(value);
+  if (bytes.length > FINGERPRINT_BYTES_MAX) throw badArgument(`a fingerprint has at most ${FINGERPRINT_BYTES_MAX} bytes`);
+  return bytes;
+}
+
+module.exports = { Outgoing, Response };

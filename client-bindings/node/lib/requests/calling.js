@@ -118,7 +118,7 @@ class Calling {
     if (body > end) throw new ProtocolError('a REPLY is shorter than its headers');
     if (!reply.more) this.#open.delete(reply.id);
     const headers = start === body ? '' : reader.buf.latin1Slice(start, body);
-    outgoing.replied(reply.status, headers, copy(reader.buf, body, end), reply.more);
+    outgoing.replied(reply.status, headers, copy(reader.buf, body, end), reply.more, reply.replayed);
     if (!reply.more) {
       outgoing.close();
       this.#driver.progress();
@@ -157,6 +157,12 @@ class Calling {
     const outgoing = this.#open.get(id);
     if (outgoing === undefined) return;
     this.#open.delete(id);
+    // It was on the line when that broke: under its id it is the same request, and served once.
+    if (error.code === 'REQUEST_LOST' && outgoing.isStored && !outgoing.begun) {
+      if (this.#driver.ready) this.#send(outgoing);
+      else this.#queue.push(outgoing);
+      return;
+    }
     if (service !== '') error.holder = { service, version, instance };
     outgoing.fail(error);
     this.#driver.progress();

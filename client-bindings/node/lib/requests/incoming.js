@@ -33,6 +33,8 @@ class Incoming {
     this.token = message.token;
     this.endpoint = message.endpoint;
     this.forwards = message.forwards;
+    /** Of durability disk which run this is, from 1; else 0. */
+    this.attempt = message.attempt;
     this.firstChunk = firstChunk;
     this.deadline = now + message.deadlineMs;
     this.inlet = inlet;

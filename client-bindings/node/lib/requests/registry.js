@@ -5,7 +5,7 @@ const { checkName } = require('../names');
 const { idFromHex, idToBytes } = require('./ids');
 
 const HEALTH = ['healthy', 'healthy', 'unhealthy', 'draining'];
-const STEPS = ['unknown', 'accepted', 'waiting', 'started', 'forwarded', 'replied', 'ended'];
+const STEPS = ['unknown', 'accepted', 'waiting', 'started', 'forwarded', 'replied', 'ended', 'returned'];
 
 /** `Client.services` */
 async function services(driver, { service = '', signal } = {}) {

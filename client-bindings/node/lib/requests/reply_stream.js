@@ -1,5 +1,6 @@
 'use strict';
 
+const { HeaderBlock } = require('../headers');
 const { Outlet } = require('./outlet');
 const { PART_BYTES, REPLY_CREDIT_BYTES, HEADER_BYTES_MAX } = require('../protocol/limits');
 
@@ -18,6 +19,7 @@ class ReplyStream {
 
   constructor(request, status, headers) {
     const { ledger } = request;
+    const block = headers === undefined || headers === null ? undefined : HeaderBlock.from(headers);
     const outlet = new Outlet((bytes, more, broken) => ledger.replyPart(request, bytes, more, broken), REPLY_CREDIT_BYTES);
     this.#outlet = outlet;
     this.#request = request;
@@ -33,8 +35,14 @@ class ReplyStream {
       this.#begun = true;
       const { first, more } = outlet.release(PART_BYTES - HEADER_BYTES_MAX);
       const body = first.length === 1 ? first[0] : first.length === 0 ? undefined : Buffer.concat(first);
-      ledger.replyHead(request, status, headers, body, more);
-      outlet.pump();
+      try {
+        ledger.replyHead(request, status, block, body, more);
+        outlet.pump();
+      } catch (error) {
+        outlet.close(false);
+        this.#failed();
+        request.serving.options.onError(error, request);
+      }
     });
   }
 
@@ -69,8 +77,12 @@ class ReplyStream {
       this.#outlet.fail();
     } else if (!this.closed) {
       this.#outlet.close();
-      this.#request.ledger.replyHead(this.#request, 500, { [ERROR_HEADER]: 'handler failed' }, undefined, false);
+      this.#failed();
     }
+  }
+
+  #failed() {
+    this.#request.ledger.replyHead(this.#request, 500, { [ERROR_HEADER]: 'handler failed' }, undefined, false);
   }
 }
 

@@ -78,7 +78,8 @@ class Consumer {
       offsets = [...this.#next.values()];
     }
     const message = {
-      subscription: this.number, topic: this.topic, group: this.group ?? '', ...start, creditRecords: credit, creditBytes, partitions, offsets,
+      subscription: this.number, topic: this.topic, group: this.group ?? '', ...start, creditRecords: credit,
+      creditBytes, partitions, offsets,
     };
     return { what: 'the subscription', type: TYPE.TOPIC_SUBSCRIBE, name: 'TopicSubscribe', message };
   }

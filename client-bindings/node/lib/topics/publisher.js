@@ -35,8 +35,8 @@ class Publisher {
       };
       const bytes = sizeOf(record.value, record.headers, record.key);
       if (bytes > RECORD_BYTES_MAX) throw tooLarge(bytes, RECORD_BYTES_MAX);
-      if (partition !== null) return this.#add({ name: topic, topic: true, partition, key: `topic ${topic} ${partition}` }, record, options);
-      if (record.key === null) return this.#add({ name: topic, topic: true, partition: null, key: `topic ${topic}` }, record, options);
+      if (partition !== null) return this.#add(targetOf(topic, partition, partition), record, options);
+      if (record.key === null) return this.#add(targetOf(topic, null, 'turn'), record, options);
       return this.#byKey(topic, record, options);
     });
   }
@@ -50,8 +50,7 @@ class Publisher {
     const partitions = this.#partitions.get(topic);
     if (typeof partitions === 'number') {
       const partition = crc32(record.key) % partitions;
-      const target = { name: topic, topic: true, partition: null, key: `topic ${topic} key ${partition}` };
-      return this.#add(target, record, options).catch((error) => {
+      return this.#add(targetOf(topic, null, `key ${partition}`), record, options).catch((error) => {
         // Perhaps the topic was made anew, with other partitions: it was not taken, so it may go again.
         if (error.code !== 'BAD_ARGUMENT' || again) throw error;
         this.forget(topic);
@@ -80,6 +79,11 @@ class Publisher {
   forget(topic) {
     this.#partitions.delete(topic);
   }
+}
+
+/** Those with the same last word share frames. */
+function targetOf(topic, partition, shared) {
+  return { name: topic, topic: true, partition, key: `topic ${topic} ${shared}` };
 }
 
 function recordOf(result, index) {

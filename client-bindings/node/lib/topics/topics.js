@@ -21,7 +21,8 @@ class Topics {
   /** Makes a topic. That it is there already with the same options is fine. */
   async create(topic, { partitions = 1, retentionMs, retentionBytes, signal } = {}) {
     checkName(topic);
-    const message = { topic, partitions: checkNumber(partitions, 'partitions', 1, PARTITIONS_MAX, 1), ...retention({ retentionMs, retentionBytes }) };
+    const count = checkNumber(partitions, 'partitions', 1, PARTITIONS_MAX, 1);
+    const message = { topic, partitions: count, ...retention({ retentionMs, retentionBytes }) };
     await this.#call('the topic', TYPE.TOPIC_CREATE, 'TopicCreate', message, TYPE.OK, signal);
     this.#publisher.forget(topic);
   }
@@ -45,7 +46,8 @@ class Topics {
     const all = [];
     for (;;) {
       const after = all.length === 0 ? '' : all[all.length - 1].topic;
-      const reply = await this.#call('the topics', TYPE.TOPIC_STATS, 'TopicStatsRequest', { topic: '', after }, TYPE.TOPIC_STATS_REPLY, signal);
+      const message = { topic: '', after };
+      const reply = await this.#call('the topics', TYPE.TOPIC_STATS, 'TopicStatsRequest', message, TYPE.TOPIC_STATS_REPLY, signal);
       all.push(...reply.topics);
       if (!reply.more || reply.topics.length === 0) return all;
     }

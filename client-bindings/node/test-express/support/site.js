@@ -13,6 +13,9 @@ import { serve } from 'verteilt';
 const BINARY = process.env.VERTEILT_BIN
   ?? fileURLToPath(new URL('../../../../target/release/verteilt', import.meta.url));
 
+// The binary takes VERTEILT_... for its configuration.
+const ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VERTEILT_')));
+
 export class Site {
   #folder;
   #processes = [];
@@ -34,7 +37,7 @@ export class Site {
 
   /** Starts a program and gives the address that it says it listens on. */
   async run(program, args) {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], env: ENVIRONMENT });
     this.#processes.push(child);
     for await (const line of createInterface(child.stdout)) {
       const found = /listening on (\S+)/.exec(line);

@@ -167,6 +167,19 @@ test('a handler that fails', async () => {
   assert.deepEqual(errors, ['thrown', 'rejected', 'destroyed']);
 });
 
+test('headers that are too large fail their request only', async () => {
+  const errors = [];
+  const url = await site.overQueue((req, res) => {
+    if (req.url !== '/small') res.setHeader('x-large', 'x'.repeat(70_000));
+    if (req.url === '/stream') res.write('piece');
+    else res.end('whole');
+  }, { onError: (error) => errors.push(error.code) });
+  assert.equal((await ask(url, '/whole')).status, 500);
+  assert.equal((await ask(url, '/stream')).status, 500);
+  assert.equal((await ask(url, '/small')).body.toString(), 'whole');
+  assert.deepEqual(errors, ['HEADERS_TOO_LARGE', 'HEADERS_TOO_LARGE']);
+});
+
 test('a response that breaks off is not taken for a whole one', async () => {
   let response;
   const url = await site.overQueue((req, res) => {

@@ -134,3 +134,37 @@ test('an upload that breaks off is not taken for a whole one', async () => {
   await until(() => seen, 'the end');
   assert.equal(seen, 'ECONNRESET');
 });
+
+test('an answer ends the request: what is left of its body does not come', async () => {
+  let seen;
+  const url = await site.overQueue(async (req, res) => {
+    res.end('early');
+    try {
+      for await (const chunk of req) assert.ok(chunk);
+      seen = 'whole';
+    } catch (error) {
+      seen = error.code;
+    }
+  });
+  const request = http.request(url, { method: 'POST', agent: false });
+  request.on('error', () => {});
+  request.write(Buffer.alloc(300_000));
+  const [response] = await once(request, 'response');
+  assert.equal(Buffer.concat(await response.toArray()).toString(), 'early');
+  await until(() => seen, 'the end');
+  assert.equal(seen, 'ECONNRESET');
+  request.destroy();
+});
+
+test('an answer of many megabytes in one piece', async () => {
+  const finished = [];
+  const whole = Buffer.alloc(5 * MIB, 'whole ');
+  const [direct, overQueue] = await Promise.all((await site.both(() => (req, res) => {
+    res.on('finish', () => finished.push('finish'));
+    res.end(whole);
+  })).map((url) => ask(url, '/')));
+  assert.ok(direct.body.equals(whole));
+  assert.ok(overQueue.body.equals(whole));
+  assert.equal(overQueue.headers['content-length'], String(whole.length));
+  await until(() => finished.length === 2, 'both finishes');
+});

@@ -104,7 +104,7 @@ const STEPS = {
     const request = await within(handle(of).line.take(), 'a request');
     const value = {
       id: request.id, endpoint: request.endpoint, headers: [...request.headers], body: fromBody(request.firstChunk),
-      forwards: request.forwards, remaining_ms: request.remainingMs(),
+      forwards: request.forwards, remaining_ms: request.remainingMs(), attempt: request.attempt,
     };
     return { value, handle: { request, out: null } };
   },
@@ -153,6 +153,15 @@ const STEPS = {
     const piece = await within(handle(of).body.read(), 'a piece');
     return { value: piece === null ? null : fromBody(piece) };
   },
+  async detach(step, { clients }) {
+    const { requestId, known } = await clients.get(step.client).detach(step.service, options(step));
+    return { value: { id: requestId, known } };
+  },
+  async result({ client, id, wait_ms: waitMs }, { clients }) {
+    const { state, status, headers, body, error } = await clients.get(client).result(id, { waitMs });
+    const replied = body && { status, headers: [...headers], body: fromBody(await body.bytes()) };
+    return { value: { state, code: error?.code, ...replied } };
+  },
   async trace({ client, id }, { clients }) {
     const [request] = await clients.get(client).trace(id);
     return { value: request.steps.map((step) => step.kind) };
@@ -175,12 +184,13 @@ const STEPS = {
   peer_drop: ({ peer }, { peers }) => peers.get(peer).drop(),
 };
 
-function options({ version, endpoint, headers, body, deadline_ms: deadlineMs }) {
-  return { version, endpoint, headers, body: toBody(body), deadlineMs };
+function options({ version, endpoint, headers, body, deadline_ms: deadlineMs, id, durability }) {
+  return { version, endpoint, headers, body: toBody(body), deadlineMs, id, durability };
 }
 
 function answered(response) {
-  return { value: { id: response.requestId, status: response.status, headers: [...response.headers] }, handle: response };
+  const { requestId: id, status, replayed } = response;
+  return { value: { id, status, headers: [...response.headers], replayed }, handle: response };
 }
 
 async function* written(line) {

@@ -10,6 +10,7 @@ const handler = async (req: IncomingMessage, res: ServerResponse) => {
 const serving: Serving = await serve(handler, { service: 'shop', url: 'verteilt://127.0.0.1:7450', concurrency: 8 });
 const left: number = await serving.drain({ graceMs: 5 });
 await serve(handler, { service: 'shop', client: await connect() });
+await serve(handler, { service: 'shop', instances: 'cores', graceMs: 5 });
 createServer(handler);
 // @ts-expect-error which service?
 await serve(handler, { url: 'verteilt://127.0.0.1' });

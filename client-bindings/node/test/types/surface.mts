@@ -50,3 +50,10 @@ try {
   if (error instanceof VerteiltError && error.retryable) console.log(error.code, error.number, error.holder?.service);
 }
 console.log(left, id, duplicate, done, stats.ready, pids);
+
+const { requestId, known } = await client.detach('name', { body: 'x', fingerprint: 'y' });
+const result = await client.result(requestId, { waitMs: 5 });
+if (result.state === 'replied') console.log(result.status, await result.body.text());
+else if (result.state === 'failed') console.log(result.error.code, known);
+// @ts-expect-error only durability disk can be detached
+await client.detach('name', { durability: 'memory' });

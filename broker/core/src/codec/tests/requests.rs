@@ -54,13 +54,19 @@ fn tag_22_request_accepted() {
         "3d000000 16 {REQUEST_HEX} ac02 02 06 026e73 046d61696c 0132 05474554202f e807 \
          {REQUEST_HEX} 6868626f6479"
     );
-    golden(&Event::Request(RequestEvent::Accepted(Box::new(accepted()))), &bytes);
+    golden(
+        &Event::Request(RequestEvent::Accepted(Box::new(accepted()))),
+        &bytes,
+    );
 }
 
 #[test]
 fn tag_23_request_started() {
     let event = RequestEvent::Started { request: REQUEST };
-    golden(&Event::Request(event), &format!("11000000 17 {REQUEST_HEX}"));
+    golden(
+        &Event::Request(event),
+        &format!("11000000 17 {REQUEST_HEX}"),
+    );
 }
 
 #[test]
@@ -71,10 +77,12 @@ fn tag_24_request_forwarded() {
         fingerprint: 0,
         ..accepted()
     };
-    let bytes = format!(
-        "28000000 18 {REQUEST_HEX} ac02 02 06 046d61696c 0132 05474554202f 6868626f6479"
+    let bytes =
+        format!("28000000 18 {REQUEST_HEX} ac02 02 06 046d61696c 0132 05474554202f 6868626f6479");
+    golden(
+        &Event::Request(RequestEvent::Forwarded(Box::new(passed))),
+        &bytes,
     );
-    golden(&Event::Request(RequestEvent::Forwarded(Box::new(passed))), &bytes);
 }
 
 #[test]
@@ -94,7 +102,10 @@ fn tag_27_requests_forgotten() {
     let event = RequestEvent::Forgotten {
         requests: vec![REQUEST],
     };
-    golden(&Event::Request(event), &format!("12000000 1b 01 {REQUEST_HEX}"));
+    golden(
+        &Event::Request(event),
+        &format!("12000000 1b 01 {REQUEST_HEX}"),
+    );
 }
 
 #[test]
@@ -106,7 +117,10 @@ fn bodies_are_found_without_reading_what_stands_before_them() {
     encode_event(&mut out, &Event::Request(replied()));
     let bytes = out.freeze();
     let runs = BodyRun::scan(&bytes).unwrap();
-    let bodies: Vec<_> = runs.iter().map(|run| run.find(&bytes, JobId(300))).collect();
+    let bodies: Vec<_> = runs
+        .iter()
+        .map(|run| run.find(&bytes, JobId(300)))
+        .collect();
     let body = |text: &'static str| Some((0, Bytes::from_static(text.as_bytes())));
     assert_eq!(bodies, [body("hhbody"), body("hok")]);
 }
