@@ -90,7 +90,7 @@ fn broker_and_gateway_stay_up() {
         "{cart}"
     );
     let (_, stock) = http("GET", &format!("{gateway}/stock/items"), &[], b"");
-    assert!(stock.contains("\"room\":24,\"left\":23"), "{stock}");
+    assert!(stock.contains("\"id\":\"fox\",\"left\":23"), "{stock}");
     let (_, counted) = http("GET", &metrics, &[], b"");
     let line = "verteilt_gateway_requests_total{route=\"cart\",service=\"cart\",status=\"2xx\"} 1";
     assert!(counted.contains(line), "{counted}");
