@@ -38,8 +38,9 @@ test-express: test-tools ## Express, its middleware and other frameworks over th
 	cd $(NODE)/test-express && npm ci --loglevel=error && npm run test-express
 
 SHOP := services
+# Built as for the tests above it, so that nothing is built twice.
 test-shop: test-tools browser-tools ## the sample shop: under `verteilt up`, in a browser, and with its services killed
-	$(CARGO) build $(ALL) --bins
+	$(CARGO) test $(ALL) --no-run
 	cd $(SHOP) && npm ci --loglevel=error && npm test
 
 # SEED=7 kills others.

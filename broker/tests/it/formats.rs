@@ -105,13 +105,18 @@ fn raise_in_store(house: &House, kind: u8) -> usize {
         })
         .unwrap();
     for (key, value) in &mut pairs {
-        value[5] += 1;
+        value[5] = if kind == b'L' { known("ledger") + 1 } else { 2 };
         let sum = crc32c::crc32c_append(crc32c::crc32c(&value[..20]), &value[24..]);
         value[20..24].copy_from_slice(&sum.to_le_bytes());
         store.put(key, value).unwrap();
     }
     store.flush().unwrap();
     pairs.len()
+}
+
+/// The newest version of a format; all are at their first but that of the ledger.
+fn known(kind: &str) -> u8 {
+    if kind == "ledger" { 2 } else { 1 }
 }
 
 #[test]
@@ -142,9 +147,11 @@ fn of_a_block() {
 }
 
 fn assert_names(kind: &str, text: &str) {
-    let version = "has format version 2 and this broker knows version 1";
+    let known = known(kind);
+    let later = known + 1;
+    let version = format!("has format version {later} and this broker knows version {known}");
     assert!(
-        text.contains(kind) && text.contains(version),
+        text.contains(kind) && text.contains(&version),
         "{kind}: {text}"
     );
     assert!(text.contains("start the version that wrote it"), "{text}");

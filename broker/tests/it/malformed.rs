@@ -163,7 +163,7 @@ fn a_message_that_cannot_be_decoded_closes() {
 fn unknown_types_and_types_of_the_broker_are_refused_and_the_connection_goes_on() {
     let house = House::start();
     let mut peer = house.peer();
-    for (number, kind) in (2..).zip([0x00u8, 0x09, 0x2F, 0x50, 0xFF]) {
+    for (number, kind) in (2..).zip([0x00u8, 0x09, 0x2F, 0x5F, 0xFF]) {
         let mut frame = header(16 + 5, kind, 0, number, 2);
         frame.extend_from_slice(b"what?");
         peer.send_bytes(&frame);
