@@ -179,6 +179,8 @@ fn a_full_disk_stops_pushes_until_jobs_are_done() {
     user.fill(&disk);
     broker.kill();
     broker.restart();
+    // It starts full, or with the room of what it had made ahead, and then that is filled.
+    user.fill(&disk);
     until_full(&broker, true);
     let half = user.waiting.len() / 2;
     user.drain(half);
