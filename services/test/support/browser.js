@@ -45,12 +45,12 @@ export class Browser {
   }
 
   /** The text that is to be seen in an element. */
-  async text(selector) {
-    return send('GET', `${this.#session}/element/${await this.#find(selector)}/text`);
+  text(selector) {
+    return this.#act(selector, (element) => send('GET', `${this.#session}/element/${element}/text`));
   }
 
-  async click(selector) {
-    return this.#post(`element/${await this.#find(selector)}/click`, {});
+  click(selector) {
+    return this.#act(selector, (element) => this.#post(`element/${element}/click`, {}));
   }
 
   async type(selector, text) {
@@ -71,6 +71,17 @@ export class Browser {
   async close() {
     if (this.#session) await send('DELETE', this.#session);
     await end(this.#driver);
+  }
+
+  /** Nothing was done to an element that was drawn anew in between: then the new one is taken. */
+  async #act(selector, act) {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await act(await this.#find(selector));
+      } catch (error) {
+        if (tries === 20 || !error.message.startsWith('stale element reference')) throw error;
+      }
+    }
   }
 
   async #find(selector) {
