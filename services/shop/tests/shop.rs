@@ -10,6 +10,18 @@ async fn ask(client: &Client, service: &str, endpoint: &str) -> Response {
     request.send().await.unwrap()
 }
 
+fn broker() -> (tempfile::TempDir, Broker) {
+    let data = tempfile::tempdir().unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let broker = Broker::start(BrokerConfig::new(data.path().join("data"), any)).unwrap();
+    (data, broker)
+}
+
+async fn client_of(broker: &Broker) -> Client {
+    let url = format!("verteilt://{}", broker.local_addr());
+    Client::connect(&url).await.unwrap()
+}
+
 async fn text(response: Response) -> (u32, String) {
     let status = response.status;
     let body = response.body.bytes().await.unwrap();
@@ -18,12 +30,8 @@ async fn text(response: Response) -> (u32, String) {
 
 #[tokio::test]
 async fn a_cart_takes_what_stock_has_and_no_more() {
-    let data = tempfile::tempdir().unwrap();
-    let any = "127.0.0.1:0".parse().unwrap();
-    let broker = Broker::start(BrokerConfig::new(data.path().join("data"), any)).unwrap();
-    let client = Client::connect(&format!("verteilt://{}", broker.local_addr()))
-        .await
-        .unwrap();
+    let (_data, broker) = broker();
+    let client = client_of(&broker).await;
     let _shop = verteilt_shop::open(&client, &verteilt_shop::SERVICES)
         .await
         .unwrap();
@@ -60,12 +68,8 @@ async fn a_cart_takes_what_stock_has_and_no_more() {
 
 #[tokio::test]
 async fn the_page_knows_who_serves_and_where_a_request_went() {
-    let data = tempfile::tempdir().unwrap();
-    let any = "127.0.0.1:0".parse().unwrap();
-    let broker = Broker::start(BrokerConfig::new(data.path().join("data"), any)).unwrap();
-    let client = Client::connect(&format!("verteilt://{}", broker.local_addr()))
-        .await
-        .unwrap();
+    let (_data, broker) = broker();
+    let client = client_of(&broker).await;
     let _shop = verteilt_shop::open(&client, &verteilt_shop::SERVICES)
         .await
         .unwrap();
