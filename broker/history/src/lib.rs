@@ -57,7 +57,7 @@ pub use record::{
 };
 pub use recorder::Recorder;
 pub use report::{Counts, Report, Verdict, Violation};
-pub use requests::{RequestRecord, check_requests, write_requests};
+pub use requests::{DurableRecord, RequestOutcome, RequestRecord, check_requests, write_requests};
 pub use rule::Rule;
 pub use topics::{
     Partition as TopicPartition, Publish as TopicPublish, Read as TopicRead, Start as TopicStart,

@@ -3,8 +3,13 @@
 //! A history of requests is a list of its own, in the order of real time, as that of topics. Each
 //! request has a number that stands for its id. What a service says of itself is written down before
 //! it is done, what it sees after it came: so an answer never stands before what it is made of.
+//!
+//! Those in memory are judged while the history is read (`check.rs`). What is promised of those of
+//! durability `disk` is another matter (`durable.rs`): they are sent again, run again, and their
+//! results are asked for by anybody.
 
 mod check;
+mod durable;
 mod way;
 
 use std::io::Write;
@@ -12,6 +17,7 @@ use std::io::Write;
 use serde::{Deserialize, Serialize};
 
 pub use check::check_requests;
+pub use durable::{DurableRecord, Outcome as RequestOutcome};
 
 use crate::Body;
 
@@ -50,6 +56,10 @@ pub enum RequestRecord {
         service: String,
         /// How often it was passed on before.
         forwards: u32,
+        /// Of durability `disk`: how many workers had it since then, this one among them. 0: it
+        /// lives in memory.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        attempt: u32,
     },
     /// The worker has read its body to the end.
     Got {
@@ -116,8 +126,24 @@ pub enum RequestRecord {
         /// Because its deadline had passed.
         late: bool,
     },
+    /// About one of durability `disk`.
+    Durable(DurableRecord),
+    /// The connection of a worker was lost, or its process has ended.
+    WorkerLost,
+    /// The broker was started again.
+    Restarted,
+    /// The wall clock of the broker's machine was set.
+    ClockSet,
     /// Nothing is broken any more, and all who waited had time to hear.
     Drained,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Writes a history of requests, one record a line.

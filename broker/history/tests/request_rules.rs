@@ -31,6 +31,7 @@ fn started(request: u64, token: u64, service: &str, forwards: u32) -> RequestRec
         token,
         service: service.to_owned(),
         forwards,
+        attempt: 0,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::RequestRecord;
+use super::durable::Durable;
 use super::way::{End, Hold, Reply, Way};
 use crate::findings::Findings;
 use crate::{Body, Rule, Violation};
@@ -17,11 +18,13 @@ const SLACK_MS: u64 = 2_000;
 pub fn check_requests(history: &[RequestRecord], lag_ms: u64) -> Vec<Violation> {
     let mut check = Check {
         lag_ms,
+        durable: Durable::new(lag_ms),
         ..Check::default()
     };
     for (at, record) in history.iter().enumerate() {
         check.record(at + 1, record);
     }
+    check.durable.judge(&mut check.findings);
     check.findings.0
 }
 
@@ -30,13 +33,21 @@ struct Check {
     lag_ms: u64,
     at_ms: u64,
     ways: BTreeMap<u64, Way>,
+    durable: Durable,
     findings: Findings,
 }
 
 impl Check {
     fn record(&mut self, line: usize, record: &RequestRecord) {
+        if self.durable.work(line, self.at_ms, record) {
+            return;
+        }
         match record {
             RequestRecord::Time { at_ms } => self.at_ms = *at_ms,
+            RequestRecord::Durable(record) => self.durable.record(line, self.at_ms, record),
+            RequestRecord::WorkerLost => self.durable.worker_lost(),
+            RequestRecord::Restarted => self.durable.restarted(line),
+            RequestRecord::ClockSet => self.durable.clock_set(),
             RequestRecord::Sent {
                 request,
                 service,
@@ -59,6 +70,7 @@ impl Check {
                 token,
                 service,
                 forwards,
+                ..
             } => self.started(line, *request, *token, service, *forwards),
             RequestRecord::Got {
                 request,
@@ -199,7 +211,7 @@ impl Check {
                 return;
             }
             RequestRecord::Answered { request, body } => {
-                answered(request, way, body, line, findings);
+                way.answered(request, body, line, findings);
             }
             RequestRecord::Ended { late, .. } => {
                 if late && now + self.lag_ms < due {
@@ -218,6 +230,7 @@ impl Check {
     }
 
     fn drained(&mut self, line: usize) {
+        self.durable.drained(line, &mut self.findings);
         for (request, way) in &self.ways {
             let (what, since) = match way.end {
                 End::Over { .. } => continue,
@@ -228,32 +241,5 @@ impl Check {
             self.findings
                 .broken(Rule::S10, expected, what, &[since, line]);
         }
-    }
-}
-
-/// An answer is one that the holder gave.
-fn answered(request: u64, way: &Way, body: Body, line: usize, findings: &mut Findings) {
-    let status = match way.end {
-        End::Began { status, .. } => status,
-        _ => 0,
-    };
-    let is_it = |reply: &Reply| reply.status == status && reply.body == body;
-    let replies = way.holds.iter().filter_map(|hold| hold.reply.as_ref());
-    if !replies.clone().any(is_it) {
-        let expected = format!("an answer to request {request} as its service gave it");
-        let found = format!("status {status} with {} other bytes", body.length);
-        let lines: Vec<usize> = [way.line]
-            .into_iter()
-            .chain(replies.map(|reply| reply.line))
-            .chain([line])
-            .collect();
-        findings.broken(Rule::S9, expected, found, &lines);
-    }
-    // Whoever passed it on has nothing more to say.
-    let is_stale = |hold: &&Hold| hold.forward.is_some() && hold.reply.as_ref().is_some_and(is_it);
-    if let Some(hold) = way.holds.iter().find(is_stale) {
-        let expected = format!("an answer to request {request} from its holder");
-        let found = format!("one under token {}, passed on before", hold.token);
-        findings.broken(Rule::S9, expected, found, &[hold.line, line]);
     }
 }

@@ -1,6 +1,7 @@
 //! The way of one request: what is known of it so far.
 
-use crate::Body;
+use crate::findings::Findings;
+use crate::{Body, Rule};
 
 /// What a worker said or saw under one lease.
 #[derive(Debug)]
@@ -57,5 +58,33 @@ impl Way {
             at = (service, body.unwrap_or(at.1));
         }
         Some(at)
+    }
+
+    /// An answer is one that the holder gave.
+    pub(super) fn answered(&self, request: u64, body: Body, line: usize, findings: &mut Findings) {
+        let status = match self.end {
+            End::Began { status, .. } => status,
+            _ => 0,
+        };
+        let is_it = |reply: &Reply| reply.status == status && reply.body == body;
+        let replies = self.holds.iter().filter_map(|hold| hold.reply.as_ref());
+        if !replies.clone().any(is_it) {
+            let expected = format!("an answer to request {request} as its service gave it");
+            let found = format!("status {status} with {} other bytes", body.length);
+            let lines: Vec<usize> = [self.line]
+                .into_iter()
+                .chain(replies.map(|reply| reply.line))
+                .chain([line])
+                .collect();
+            findings.broken(Rule::S9, expected, found, &lines);
+        }
+        // Whoever passed it on has nothing more to say.
+        let is_stale =
+            |hold: &&Hold| hold.forward.is_some() && hold.reply.as_ref().is_some_and(is_it);
+        if let Some(hold) = self.holds.iter().find(is_stale) {
+            let expected = format!("an answer to request {request} from its holder");
+            let found = format!("one under token {}, passed on before", hold.token);
+            findings.broken(Rule::S9, expected, found, &[hold.line, line]);
+        }
     }
 }
