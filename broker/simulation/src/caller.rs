@@ -54,7 +54,7 @@ pub(crate) async fn ask(world: &World, sending: Sending, plan: RequestPlan) -> O
         deadline_ms: plan.deadline_ms,
         body: Print::of(&bytes),
     });
-    let waiting = Waiting::new(world, request);
+    let waiting = Waiting::new(world, RequestRecord::GivenUp { request });
     let sending = sending
         .id(RequestId(request.into()))
         .deadline(Duration::from_millis(plan.deadline_ms))

@@ -1,7 +1,5 @@
 //! Many seeds on several threads, until all are done or one has found something.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use parking_lot::Mutex;
 
 use crate::plan::Plan;
@@ -18,6 +16,8 @@ pub struct Campaign {
     pub threads: usize,
     /// One in so many runs is made twice, and must be the same; 0: none.
     pub repeat: u64,
+    /// Seeds without requests of durability `disk` are passed over, and do not count.
+    pub durable_only: bool,
 }
 
 /// What was done.
@@ -53,7 +53,7 @@ pub struct Discovery {
 impl Campaign {
     /// Runs it; `progress` is told after each run. Ends early with the first run that goes wrong.
     pub fn run(&self, progress: impl Fn(&Totals) + Sync) -> (Totals, Option<Box<Discovery>>) {
-        let next = AtomicU64::new(0);
+        let next = Mutex::new((0, self.first));
         let totals = Mutex::new(Totals {
             operations_min: u64::MAX,
             crashes_min: u64::MAX,
@@ -64,12 +64,11 @@ impl Campaign {
             for _ in 0..self.threads {
                 scope.spawn(|| {
                     while discovery.lock().is_none() {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        if index >= self.seeds {
+                        let Some((index, plan)) = self.next(&mut next.lock()) else {
                             return;
-                        }
+                        };
                         let again = self.repeat > 0 && index.is_multiple_of(self.repeat);
-                        match one(self.first + index, again) {
+                        match one(plan, again) {
                             Ok(outcome) => progress(&totals.lock().add(&outcome, again)),
                             Err(found) => *discovery.lock() = Some(found),
                         }
@@ -79,10 +78,24 @@ impl Campaign {
         });
         (totals.into_inner(), discovery.into_inner())
     }
+
+    /// How many runs were before it, and its plan; `at` is that number and the next seed.
+    fn next(&self, at: &mut (u64, u64)) -> Option<(u64, Plan)> {
+        let (index, mut seed) = *at;
+        if index >= self.seeds {
+            return None;
+        }
+        let mut plan = Plan::of_seed(seed);
+        while self.durable_only && !plan.has_durable_requests() {
+            seed += 1;
+            plan = Plan::of_seed(seed);
+        }
+        *at = (index + 1, seed + 1);
+        Some((index, plan))
+    }
 }
 
-fn one(seed: u64, again: bool) -> Result<Outcome, Box<Discovery>> {
-    let plan = Plan::of_seed(seed);
+fn one(plan: Plan, again: bool) -> Result<Outcome, Box<Discovery>> {
     let mut outcome = run(&plan);
     if again && outcome.findings.is_empty() {
         let second = run(&plan).fingerprint;

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use verteilt_broker::Failure;
 use verteilt_broker::bare::{BareBroker, Door};
-use verteilt_history::{Event, TopicRecord};
+use verteilt_history::{Event, RequestRecord, TopicRecord};
 
 use crate::dice::Dice;
 use crate::ground::Machine;
@@ -125,6 +125,9 @@ impl Keeper {
         self.running = Some(Running { door, task });
         self.world
             .record(Event::BrokerStarted { epoch: self.lives });
+        if self.lives > 1 {
+            self.world.tell_request(RequestRecord::Restarted);
+        }
     }
 
     async fn obey(&mut self, order: Order) {
@@ -153,6 +156,7 @@ impl Keeper {
                 self.machine.wall_offset_ms += by_ms;
                 self.world.record(Event::ClockSet { by_ms });
                 self.world.tell(TopicRecord::ClockSet);
+                self.world.tell_request(RequestRecord::ClockSet);
             }
         }
     }

@@ -12,6 +12,7 @@
 //! | `run.rs` | one run, from the plan to the verdict |
 //! | `topic_plan.rs`, `topic_stage.rs` | the same for topics |
 //! | `request_plan.rs`, `request_stage.rs` | the same for requests |
+//! | `durable_plan.rs` | and to requests of durability `disk` |
 //! | `campaign.rs` | many seeds |
 //! | `shrink.rs` | from a run that went wrong to a small one |
 //! | `house.rs`, `ground.rs` | the broker's process and its disk |
@@ -20,7 +21,7 @@
 //! | `network.rs`, `pipe.rs` | connections |
 //! | `producer.rs`, `worker.rs`, `client.rs`, `body.rs` | the load |
 //! | `publisher.rs`, `reader.rs` | the load of topics |
-//! | `caller.rs`, `server.rs` | the load of requests |
+//! | `caller.rs`, `durable_caller.rs`, `server.rs` | the load of requests |
 //! | `world.rs`, `chronicle.rs`, `request_book.rs` | what all of them share |
 
 mod baton;
@@ -30,6 +31,8 @@ mod campaign;
 mod chronicle;
 mod client;
 mod dice;
+mod durable_caller;
+mod durable_plan;
 mod ground;
 mod house;
 mod network;

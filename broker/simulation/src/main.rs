@@ -24,6 +24,9 @@ struct Arguments {
     /// One in so many runs is made twice, and must be the same; 0: none
     #[arg(long, default_value_t = 50)]
     repeat: u64,
+    /// Only seeds with requests of durability `disk`
+    #[arg(long)]
+    durable: bool,
 }
 
 /// Runs between two lines of progress.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         seeds: arguments.seeds,
         threads: arguments.threads,
         repeat: arguments.repeat,
+        durable_only: arguments.durable,
     };
     let begun = Instant::now();
     let (totals, discovery) = campaign.run(|totals| {

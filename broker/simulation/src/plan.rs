@@ -2,6 +2,7 @@
 //! that pieces can be taken away and the others stay as they are.
 
 use crate::dice::Dice;
+use crate::durable_plan::{self, DurableDeed, DurableSetting, DurableStep};
 use crate::network::Break;
 use crate::pipe::Manners;
 use crate::request_plan::{self, RequestPlan, RequestSetting};
@@ -17,6 +18,7 @@ pub struct Plan {
     pub(crate) pushes: Vec<PushPlan>,
     pub(crate) publishes: Vec<PublishPlan>,
     pub(crate) requests: Vec<RequestPlan>,
+    pub(crate) durable: Vec<DurableStep>,
     pub(crate) faults: Vec<FaultPlan>,
 }
 
@@ -28,6 +30,7 @@ pub(crate) struct Setting {
     pub(crate) workers: Vec<WorkerPlan>,
     pub(crate) topics: TopicSetting,
     pub(crate) requests: RequestSetting,
+    pub(crate) durable: DurableSetting,
     pub(crate) manners: Manners,
     /// Longest time of one piece of work on the disk.
     pub(crate) write_ms_max: u64,
@@ -174,29 +177,39 @@ impl Plan {
             Subject::Both => JOBS / 2,
             Subject::Topics => 0,
         };
+        let asking = &mut Dice::of(seed, 7);
+        setting.requests = RequestSetting::draw(asking);
+        let keeping = &mut Dice::of(seed, 8);
+        setting.durable = DurableSetting::draw(&setting.requests, keeping);
         let mut faults = faults(&setting, &mut Dice::of(seed, 3));
         let dice = &mut Dice::of(seed, 6);
         let first = setting.first_publisher();
         faults.extend(topic_plan::faults(&setting.topics, first, load_ms, dice));
         let publishes = topic_plan::publishes(subject, &setting.topics, (load_ms, weight), dice);
-        let dice = &mut Dice::of(seed, 7);
-        setting.requests = RequestSetting::draw(dice);
         let first = setting.first_caller();
         faults.extend(request_plan::faults(
             &setting.requests,
             first,
             load_ms,
-            dice,
+            asking,
         ));
+        faults.extend(durable_plan::faults(&setting, keeping));
         faults.sort_by_key(|plan| plan.at_ms);
         Self {
             seed,
             pushes: pushes(&setting, jobs, &mut Dice::of(seed, 2)),
             publishes,
-            requests: request_plan::requests(&setting.requests, load_ms, dice),
+            requests: request_plan::requests(&setting.requests, load_ms, asking),
+            durable: durable_plan::steps(&setting, keeping),
             faults,
             setting,
         }
+    }
+
+    /// Whether there are requests of durability `disk` in it.
+    #[must_use]
+    pub fn has_durable_requests(&self) -> bool {
+        !self.durable.is_empty()
     }
 
     /// Whether the disk has an end.
@@ -217,6 +230,11 @@ impl Plan {
         let bytes: u64 = bytes + sizes.map(|size| u64::from(*size) + 100).sum::<u64>();
         let sizes = self.requests.iter().map(|request| request.size);
         let bytes: u64 = bytes + sizes.map(|size| u64::from(size) + 500).sum::<u64>();
+        let sends = self.durable.iter().filter_map(|step| match step.deed {
+            DurableDeed::Send(send) => Some(u64::from(send.size) + 500),
+            DurableDeed::Ask { .. } => None,
+        });
+        let bytes: u64 = bytes + sends.sum::<u64>();
         let is_slow = |plan: &FaultPlan| matches!(plan.fault, Fault::SlowReader { .. });
         let capacity = if self.faults.iter().any(is_slow) {
             SLOW_CAPACITY
@@ -240,14 +258,18 @@ impl Plan {
 }
 
 impl Setting {
-    /// Clients have numbers: first who pushes, then who works, who publishes, who reads, who asks
-    /// and who serves.
+    /// Clients have numbers: first who pushes, then who works, who publishes, who reads, who asks,
+    /// who serves, and who asks with durability `disk`.
     pub(crate) fn first_publisher(&self) -> u32 {
         self.producers + 1 + self.workers.len() as u32
     }
 
     pub(crate) fn first_caller(&self) -> u32 {
         self.first_publisher() + self.topics.clients()
+    }
+
+    pub(crate) fn first_durable(&self) -> u32 {
+        self.first_caller() + self.requests.clients()
     }
 
     fn draw(dice: &mut Dice) -> Self {
@@ -284,6 +306,7 @@ impl Setting {
             workers,
             topics: TopicSetting::default(),
             requests: RequestSetting::default(),
+            durable: DurableSetting::default(),
             manners,
             write_ms_max: dice.of_list(&[0, 2, 10, 60]),
             segment_bytes,
@@ -433,7 +456,8 @@ fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
     faults
 }
 
-fn full_disk(setting: &Setting, dice: &mut Dice) -> Fault {
+/// The disk fills.
+pub(crate) fn full_disk(setting: &Setting, dice: &mut Dice) -> Fault {
     let ms = Some(dice.between(50, 2_500));
     let few = dice.below(64 * 1024);
     match dice.below(4) {
@@ -446,8 +470,8 @@ fn full_disk(setting: &Setting, dice: &mut Dice) -> Fault {
         // and a third is how much more there has to be before pushes go on.
         1 => Fault::FullDisk {
             how: Squeeze::Kept(few + 3 * u64::from(setting.segment_bytes)),
-            // Records stay, and so would a full disk.
-            ms: ms.filter(|_| !setting.topics.topics.is_empty()),
+            // Records and results stay, and so would a full disk.
+            ms: ms.filter(|_| !setting.topics.topics.is_empty() || setting.durable.callers > 0),
         },
         _ => Fault::FullDisk {
             how: Squeeze::Kept(few),
@@ -480,7 +504,7 @@ pub(crate) fn crash_or_break(dice: &mut Dice, first: u32, clients: u32) -> Fault
     }
 }
 
-fn crash(dice: &mut Dice) -> Fault {
+pub(crate) fn crash(dice: &mut Dice) -> Fault {
     Fault::Crash {
         power: dice.percent(50),
         down_ms: if dice.percent(50) {

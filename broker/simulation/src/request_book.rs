@@ -14,6 +14,7 @@ struct Pages {
     records: Vec<RequestRecord>,
     at_ms: Option<u64>,
     open: u64,
+    numbers: u64,
 }
 
 /// Names of the services, by number.
@@ -36,31 +37,37 @@ impl RequestBook {
         self.0.lock().open
     }
 
+    /// One that was never given before.
+    pub(crate) fn next_number(&self) -> u64 {
+        let mut pages = self.0.lock();
+        pages.numbers += 1;
+        pages.numbers
+    }
+
     pub(crate) fn finish(&self) -> Vec<RequestRecord> {
         std::mem::take(&mut self.0.lock().records)
     }
 }
 
-/// A caller that waits. Dropped before it heard anything, it gave up.
+/// A caller that waits.
 pub(crate) struct Waiting {
     world: World,
-    request: u64,
-    is_over: bool,
+    given_up: Option<RequestRecord>,
 }
 
 impl Waiting {
-    pub(crate) fn new(world: &World, request: u64) -> Self {
+    /// `given_up` is what is told if this is dropped before it is over.
+    pub(crate) fn new(world: &World, given_up: RequestRecord) -> Self {
         world.requests.0.lock().open += 1;
         Self {
             world: world.clone(),
-            request,
-            is_over: false,
+            given_up: Some(given_up),
         }
     }
 
     /// Nothing more comes behind this.
     pub(crate) fn over(mut self, how: RequestRecord) {
-        self.is_over = true;
+        self.given_up = None;
         self.world.tell_request(how);
     }
 }
@@ -68,9 +75,8 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.world.requests.0.lock().open -= 1;
-        if !self.is_over {
-            let request = self.request;
-            self.world.tell_request(RequestRecord::GivenUp { request });
+        if let Some(given_up) = self.given_up.take() {
+            self.world.tell_request(given_up);
         }
     }
 }

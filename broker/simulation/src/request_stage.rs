@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use verteilt_client::Client;
 use verteilt_history::RequestRecord;
 
 use crate::caller;
 use crate::client::{self, Hands};
+use crate::durable_caller;
 use crate::network::Break;
 use crate::server::Server;
 use crate::world::World;
@@ -54,7 +56,26 @@ impl RequestStage {
                 }
             }))
         })
+        .chain(self.durable_callers())
         .collect()
+    }
+
+    fn durable_callers(&self) -> impl Iterator<Item = AbortOnDropHandle<()>> {
+        let first = self.world.plan.setting.first_durable();
+        let all = 0..self.world.plan.setting.durable.callers;
+        all.map(move |number| {
+            let world = self.world.clone();
+            let steps = world.plan.durable.iter();
+            let own = steps.filter(|step| step.caller == number).copied();
+            let own = own.collect();
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                let (number, hands) = (first + number, Hands::default());
+                // Only a world that ends leaves a client without a connection.
+                if let Ok(client) = client::connect(&world, number, number, hands).await {
+                    durable_caller::run(world, client, own).await;
+                }
+            }))
+        })
     }
 
     /// What its process had sent still arrives.
@@ -64,16 +85,19 @@ impl RequestStage {
         let wire = setting.first_caller() + setting.requests.callers + server;
         let how = Break::ClientFirst { lag_ms: 20 };
         self.world.network.break_links(wire, how);
+        self.world.tell_request(RequestRecord::WorkerLost);
         self.later += 1;
         let next = Server::start(&self.world, plan, self.later, wire);
         drop(std::mem::replace(&mut self.servers[server as usize], next));
     }
 
     /// The callers have ended; what services asked of one another ends, too.
-    pub(crate) async fn drain(&self, end: Instant) {
+    /// Then somebody asks for all results that are kept.
+    pub(crate) async fn drain(&self, client: &Client, end: Instant) {
         while self.world.requests.open() > 0 && Instant::now() < end {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
+        durable_caller::inspect(&self.world, client, end).await;
         self.world.tell_request(RequestRecord::Drained);
     }
 }

@@ -363,7 +363,7 @@ impl Stage {
             // Those that are open beyond it are for the checker.
             let _ = tokio::time::timeout_at(end, producer).await;
         }
-        self.requests.drain(end).await;
+        self.requests.drain(&self.admin, end).await;
         self.topics.drain(end).await;
         let queues = loop {
             let queues = self.look().await;

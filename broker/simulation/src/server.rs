@@ -1,11 +1,15 @@
 //! Those who serve: they answer, in one piece or many, pass requests on, ask others, fail, and take
-//! too long. What becomes of a request hangs on its number and its way alone.
+//! too long. What becomes of a request hangs on its number, its way and its attempt
+//! alone.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
-use verteilt_client::{ClientError, ErrorCode, Request, Response, ServeOptions};
+use verteilt_client::{
+    Client, ClientError, ConnectionEvent, ErrorCode, Request, Response, ServeOptions,
+};
 use verteilt_history::{Body as Print, RequestRecord};
 
 use crate::body;
@@ -18,8 +22,14 @@ use crate::world::World;
 
 /// Requests that services make have numbers from here.
 const CALLS: u64 = 1_000_000;
+/// Those made for requests of durability `disk`, which may run more than once.
+const DURABLE_CALLS: u64 = 100_000_000;
 /// Answers have numbers from here.
 const ANSWERS: u64 = 1_000_000_000;
+/// And those to requests of durability `disk`, each run another one.
+const DURABLE_ANSWERS: u64 = 1 << 62;
+/// Their longest answer.
+const DURABLE_BYTES_MAX: u64 = 60_000;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +66,7 @@ impl Server {
             let Ok(client) = client::connect(&world, number, wire, Hands::default()).await else {
                 return;
             };
+            let _watching = watch(&world, &client);
             let options =
                 ServeOptions::concurrency(plan.concurrency).instance(format!("server-{number}"));
             let serving = client.serve(service_name(plan.service), options, move |request| {
@@ -71,6 +82,22 @@ impl Server {
     }
 }
 
+/// Tells of each lost connection.
+fn watch(world: &World, client: &Client) -> AbortOnDropHandle<()> {
+    let (world, mut events) = (world.clone(), client.events());
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            match events.recv().await {
+                Ok(ConnectionEvent::Disconnected { .. }) | Err(RecvError::Lagged(_)) => {
+                    world.tell_request(RequestRecord::WorkerLost);
+                }
+                Ok(ConnectionEvent::Closed) | Err(RecvError::Closed) => return,
+                Ok(_) => {}
+            }
+        }
+    }))
+}
+
 async fn serve(world: World, mut request: Request, service: u64) -> Result<Response, ClientError> {
     let (number, token) = (request.id().0 as u64, request.token());
     world.tell_request(RequestRecord::Started {
@@ -78,8 +105,11 @@ async fn serve(world: World, mut request: Request, service: u64) -> Result<Respo
         token,
         service: request.service().to_owned(),
         forwards: request.forwards(),
+        attempt: request.attempt(),
     });
-    let purpose = number << 8 | u64::from(request.forwards());
+    let is_durable = request.attempt() > 0;
+    let way = u64::from(request.attempt()) << 40 | u64::from(request.forwards());
+    let purpose = number << 8 | way;
     let mut dice = Dice::of(world.plan.seed ^ 0x7365_7276, purpose);
     let works_ms = if dice.percent(60) { 0 } else { dice.below(15) };
     let deed = choose(&world, &mut dice, &request, service);
@@ -107,7 +137,11 @@ async fn serve(world: World, mut request: Request, service: u64) -> Result<Respo
                 at_ms: 0,
                 caller: 0,
                 service,
-                number: CALLS + 8 * number + u64::from(request.forwards()),
+                number: if is_durable {
+                    DURABLE_CALLS + world.requests.next_number()
+                } else {
+                    CALLS + 8 * number + u64::from(request.forwards())
+                },
                 size: dice.below(200) as u32,
                 pieces: dice.below(3) as u32,
                 deadline_ms: request.remaining().as_millis() as u64,
@@ -126,11 +160,16 @@ async fn serve(world: World, mut request: Request, service: u64) -> Result<Respo
         Deed::Answer | Deed::AnswerUnread => {}
     }
     let size = match dice.below(20) {
+        0 if is_durable => dice.below(DURABLE_BYTES_MAX),
         0 => dice.below(300_000),
         _ => dice.below(400),
     };
     let status = 200 + dice.below(3) as u32;
-    let answer = body::of(ANSWERS + purpose, size as u32);
+    let answer = if is_durable {
+        body::of(DURABLE_ANSWERS ^ token, size as u32)
+    } else {
+        body::of(ANSWERS + purpose, size as u32)
+    };
     let pieces = if dice.percent(30) { dice.below(9) } else { 0 };
     reply(&world, &request, status, &answer);
     let body = in_pieces(&answer, pieces as u32);

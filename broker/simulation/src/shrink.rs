@@ -21,6 +21,7 @@ pub fn shrink(plan: &Plan, kinds: &BTreeSet<String>) -> (Plan, usize) {
         smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.pushes);
         smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.publishes);
         smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.requests);
+        smallest = without(smallest, kinds, &mut runs, |plan| &mut plan.durable);
         if size(&smallest) == before || runs >= RUNS_MAX {
             return (smallest, runs);
         }
@@ -28,7 +29,8 @@ pub fn shrink(plan: &Plan, kinds: &BTreeSet<String>) -> (Plan, usize) {
 }
 
 fn size(plan: &Plan) -> usize {
-    plan.faults.len() + plan.pushes.len() + plan.publishes.len() + plan.requests.len()
+    let asked = plan.requests.len() + plan.durable.len();
+    plan.faults.len() + plan.pushes.len() + plan.publishes.len() + asked
 }
 
 fn without<T: Clone>(

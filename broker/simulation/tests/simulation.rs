@@ -12,6 +12,7 @@ fn every_seed_keeps_every_promise() {
         seeds: SEEDS,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         repeat: 100,
+        durable_only: false,
     };
     let (totals, discovery) = campaign.run(|_| {});
     if let Some(found) = discovery {
