@@ -1,7 +1,7 @@
 //! What happens to requests of durability `disk` in a run: drawn before it begins, piece by piece.
 
 use crate::dice::Dice;
-use crate::plan::{Fault, FaultPlan, Setting, crash, crash_or_break, full_disk};
+use crate::plan::{Fault, FaultPlan, Setting, a_break, crash, crash_or_break, full_disk};
 use crate::request_plan::RequestSetting;
 
 /// Those who have such requests; nobody in most runs.
@@ -117,12 +117,14 @@ pub(crate) fn steps(setting: &Setting, dice: &mut Dice) -> Vec<DurableStep> {
     steps
 }
 
-/// What breaks for those who have to do with them, and for the broker meanwhile.
-pub(crate) fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
+/// What breaks for those who have to do with them, and for the broker meanwhile, beside `others`.
+pub(crate) fn faults(setting: &Setting, others: &[FaultPlan], dice: &mut Dice) -> Vec<FaultPlan> {
     let mut faults = Vec::new();
     if setting.durable.callers == 0 {
         return faults;
     }
+    // A disk that is full already does not fill again.
+    let is_full = others.iter().any(FaultPlan::fills_the_disk);
     let mut add = |dice: &mut Dice, fault| {
         let at_ms = dice.between(5, setting.load_ms);
         faults.push(FaultPlan { at_ms, fault });
@@ -141,7 +143,13 @@ pub(crate) fn faults(setting: &Setting, dice: &mut Dice) -> Vec<FaultPlan> {
         let server = dice.below(setting.requests.servers.len() as u64) as u32;
         add(dice, Fault::ServerDies { server });
     }
-    if dice.percent(25) {
+    let first_server = setting.first_caller() + setting.requests.callers;
+    for _ in 0..dice.below(4) {
+        let servers = setting.requests.servers.len() as u32;
+        let fault = a_break(dice, first_server, servers);
+        add(dice, fault);
+    }
+    if dice.percent(25) && !is_full {
         let full = full_disk(setting, dice);
         add(dice, full);
     }

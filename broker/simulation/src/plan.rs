@@ -83,6 +83,12 @@ pub(crate) struct FaultPlan {
     pub(crate) fault: Fault,
 }
 
+impl FaultPlan {
+    pub(crate) fn fills_the_disk(&self) -> bool {
+        matches!(self.fault, Fault::FullDisk { .. })
+    }
+}
+
 /// What breaks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
@@ -193,7 +199,8 @@ impl Plan {
             load_ms,
             asking,
         ));
-        faults.extend(durable_plan::faults(&setting, keeping));
+        let more = durable_plan::faults(&setting, &faults, keeping);
+        faults.extend(more);
         faults.sort_by_key(|plan| plan.at_ms);
         Self {
             seed,
@@ -214,8 +221,7 @@ impl Plan {
 
     /// Whether the disk has an end.
     pub(crate) fn is_bounded(&self) -> bool {
-        let fills = |plan: &FaultPlan| matches!(plan.fault, Fault::FullDisk { .. });
-        self.faults.iter().any(fills)
+        self.faults.iter().any(FaultPlan::fills_the_disk)
     }
 
     /// How long after the broker did something a client may see it.
@@ -481,7 +487,7 @@ pub(crate) fn full_disk(setting: &Setting, dice: &mut Dice) -> Fault {
 }
 
 /// For one of so many clients from `first` on.
-fn a_break(dice: &mut Dice, first: u32, clients: u32) -> Fault {
+pub(crate) fn a_break(dice: &mut Dice, first: u32, clients: u32) -> Fault {
     let how = match dice.below(3) {
         0 => Break::Both,
         1 => Break::ClientFirst {

@@ -111,7 +111,13 @@ async fn serve(world: World, mut request: Request, service: u64) -> Result<Respo
     let way = u64::from(request.attempt()) << 40 | u64::from(request.forwards());
     let purpose = number << 8 | way;
     let mut dice = Dice::of(world.plan.seed ^ 0x7365_7276, purpose);
-    let works_ms = if dice.percent(60) { 0 } else { dice.below(15) };
+    // Long enough for something to happen meanwhile to what is given to another one then.
+    let works_ms_max = if is_durable { 200 } else { 15 };
+    let works_ms = if dice.percent(60) {
+        0
+    } else {
+        dice.below(works_ms_max)
+    };
     let deed = choose(&world, &mut dice, &request, service);
     if works_ms > 0 {
         tokio::time::sleep(Duration::from_millis(works_ms)).await;
