@@ -1,8 +1,10 @@
 //! What happens to requests of durability `disk` in a run: drawn before it begins, piece by piece.
 
 use crate::dice::Dice;
-use crate::plan::{Fault, FaultPlan, Setting, a_break, crash, crash_or_break, full_disk};
-use crate::request_plan::RequestSetting;
+use crate::plan::{
+    Fault, FaultPlan, STALL_MS_MAX, Setting, a_break, crash, crash_or_break, full_disk,
+};
+use crate::request_plan::{RequestSetting, ServerPlan};
 
 /// Those who have such requests; nobody in most runs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,19 +46,27 @@ pub(crate) struct SendPlan {
 /// Numbers of these requests begin here.
 pub(crate) const DURABLE: u64 = 500_000;
 /// Requests of a run that has any.
-const REQUESTS: u64 = 60;
+const REQUESTS: u64 = 100;
 /// So many runs of a hundred that have requests have some of these.
 const SHARE: u64 = 50;
 /// A request is sent again, or asked for, at most so much later.
 const LATER_MS_MAX: u64 = 2_000;
 
 impl DurableSetting {
-    pub(crate) fn draw(requests: &RequestSetting, dice: &mut Dice) -> Self {
-        let callers = dice.between(1, 3) as u32;
+    /// With more of those who serve: what one loses another one gets.
+    pub(crate) fn draw(requests: &mut RequestSetting, dice: &mut Dice) -> Self {
         if requests.callers == 0 || !dice.percent(SHARE) {
             return Self::default();
         }
-        Self { callers }
+        for _ in 0..dice.below(4) {
+            requests.servers.push(ServerPlan {
+                service: dice.below(requests.services),
+                concurrency: dice.of_list(&[1, 3, 32]),
+            });
+        }
+        Self {
+            callers: dice.between(1, 3) as u32,
+        }
     }
 }
 
@@ -87,7 +97,7 @@ pub(crate) fn steps(setting: &Setting, dice: &mut Dice) -> Vec<DurableStep> {
                 _ => dice.between(0, 120) as u32,
             },
             is_other: false,
-            deadline_ms: dice.of_list(&[40, 400, 3_000, 10_000, 10_000]),
+            deadline_ms: dice.of_list(&[40, 1_000, 5_000, 10_000, 10_000]),
             waits: dice.percent(50),
             gives_up_ms: dice.percent(15).then(|| dice.below(100)),
         };
@@ -144,10 +154,20 @@ pub(crate) fn faults(setting: &Setting, others: &[FaultPlan], dice: &mut Dice) -
         add(dice, Fault::ServerDies { server });
     }
     let first_server = setting.first_caller() + setting.requests.callers;
-    for _ in 0..dice.below(4) {
-        let servers = setting.requests.servers.len() as u32;
+    let servers = setting.requests.servers.len() as u32;
+    for _ in 0..dice.below(6) {
         let fault = a_break(dice, first_server, servers);
         add(dice, fault);
+    }
+    // Longer than heartbeats allow: the broker gives up a worker that does not know of it.
+    if dice.percent(40) {
+        let stall = Fault::Stall {
+            client: first_server + dice.below(servers.into()) as u32,
+            up: dice.percent(80),
+            down: dice.percent(50),
+            ms: dice.between(500, STALL_MS_MAX),
+        };
+        add(dice, stall);
     }
     if dice.percent(25) && !is_full {
         let full = full_disk(setting, dice);

@@ -186,7 +186,7 @@ impl Plan {
         let asking = &mut Dice::of(seed, 7);
         setting.requests = RequestSetting::draw(asking);
         let keeping = &mut Dice::of(seed, 8);
-        setting.durable = DurableSetting::draw(&setting.requests, keeping);
+        setting.durable = DurableSetting::draw(&mut setting.requests, keeping);
         let mut faults = faults(&setting, &mut Dice::of(seed, 3));
         let dice = &mut Dice::of(seed, 6);
         let first = setting.first_publisher();

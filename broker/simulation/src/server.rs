@@ -112,7 +112,7 @@ async fn serve(world: World, mut request: Request, service: u64) -> Result<Respo
     let purpose = number << 8 | way;
     let mut dice = Dice::of(world.plan.seed ^ 0x7365_7276, purpose);
     // Long enough for something to happen meanwhile to what is given to another one then.
-    let works_ms_max = if is_durable { 200 } else { 15 };
+    let works_ms_max = if is_durable { 500 } else { 15 };
     let works_ms = if dice.percent(60) {
         0
     } else {
