@@ -1,5 +1,6 @@
 //! Some thousand seeds; `make sim SEEDS=N` runs as many as there is time for.
 
+use verteilt_history::{DurableRecord, RequestOutcome, RequestRecord};
 use verteilt_simulation::{Campaign, Plan, run, shrink};
 
 /// Seeds of this test. More find more, and this has to end before anybody goes for coffee.
@@ -26,6 +27,30 @@ fn every_seed_keeps_every_promise() {
     assert_eq!(totals.runs, SEEDS);
     assert!(totals.operations_min >= 1_000, "{totals:?}");
     assert!(totals.crashes_min >= 1, "{totals:?}");
+}
+
+/// What the rules for them are about is there to be judged.
+#[test]
+fn requests_of_durability_disk_are_lost_sent_again_and_answered() {
+    let plans = (1..).map(Plan::of_seed);
+    let mut plans = plans.filter(Plan::has_durable_requests);
+    let records = plans.by_ref().take(10).flat_map(|plan| run(&plan).requests);
+    let (mut anew, mut known, mut reruns, mut replied, mut failed) = (0, 0, 0, 0, 0);
+    for record in records {
+        match record {
+            RequestRecord::Started { attempt: 2.., .. } => reruns += 1,
+            RequestRecord::Durable(DurableRecord::Accepted { known: true, .. }) => known += 1,
+            RequestRecord::Durable(DurableRecord::Accepted { known: false, .. }) => anew += 1,
+            RequestRecord::Durable(DurableRecord::Told { outcome, .. }) => match outcome {
+                RequestOutcome::Replied { .. } => replied += 1,
+                RequestOutcome::Failed { .. } => failed += 1,
+                RequestOutcome::Unknown | RequestOutcome::Pending => {}
+            },
+            _ => {}
+        }
+    }
+    let all = [anew, known, reruns, replied, failed];
+    assert!(all.iter().all(|seen| *seen > 10), "{all:?}");
 }
 
 #[test]
