@@ -89,7 +89,7 @@ pub(super) struct Loop {
     pub(super) appending: bool,
     /// Turns until little counts as having been done for a while.
     pub(super) busy_turns: u32,
-    /// Commands decided in this turn.
+    /// Commands and asks decided in this turn.
     pub(super) decided: usize,
     pub(super) busy_poll: BusyPoll,
     pub(super) loading: usize,
