@@ -1,15 +1,18 @@
-//! Requests through Verteilt and through core NATS, in turns: one at a time, and many in flight.
+//! Requests through Verteilt and through core NATS, in turns: one at a time, and many in flight. Core NATS has
+//! two turns: as bytes on a socket, which is the most that its server can do, and through its own Rust client.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use tokio::process::Command;
 use verteilt_benches::body;
 use verteilt_benches::disk::percentile;
 use verteilt_benches::peers::Home;
 use verteilt_benches::peers::requests::{CoreNats, OurRequests, Replies};
 use verteilt_benches::process::processor_time;
-use verteilt_benches::program::{Common, Stage};
+use verteilt_benches::program::{Common, Stage, tools_folder};
 use verteilt_benches::report::Report;
 use verteilt_benches::scratch::settle;
 
@@ -46,29 +49,105 @@ async fn run(arguments: &Arguments, stage: &Stage) -> Result<()> {
     let mut report = arguments.common.report(stage);
     report.note("bytes of a body", arguments.body_bytes.to_string());
     report.note("many in flight", arguments.in_flight.to_string());
-    introduce::<OurRequests>(&mut report, stage).await?;
-    introduce::<CoreNats>(&mut report, stage).await?;
+    report.note(OurRequests::NAME, OurRequests::about(&stage.broker).await?);
+    let nats = CoreNats::about(&stage.broker).await;
+    match &nats {
+        Ok(about) => report.note(CoreNats::NAME, about.as_str()),
+        Err(reason) => report.unproven(CoreNats::NAME, reason),
+    }
+    let client = AsyncNats::find();
+    if let Err(reason) = &client {
+        report.unproven(AsyncNats::NAME, reason);
+    }
     for number in 1..=arguments.rounds {
         eprintln!("round {number} of {}", arguments.rounds);
         let ours = turn::<OurRequests>(arguments, stage, &mut report).await?;
+        if nats.is_err() {
+            continue;
+        }
         let theirs = turn::<CoreNats>(arguments, stage, &mut report).await?;
-        let times = ours.one.as_secs_f64() / theirs.one.as_secs_f64();
-        report.add(&format!("{ONE}: Verteilt to NATS"), "x", times);
-        let times = ours.a_second / theirs.a_second;
-        report.add(&format!("{MANY}: Verteilt to NATS"), "x", times);
+        compare(&mut report, &ours, CoreNats::NAME, &theirs);
+        if let Ok(client) = &client {
+            let theirs = client.turn(arguments, stage, &mut report).await?;
+            compare(&mut report, &ours, AsyncNats::NAME, &theirs);
+        }
     }
-    let ratio = format!("{ONE}: Verteilt to NATS");
-    report.demand("one at a time at most as long as NATS", &ratio, |x| {
-        x <= 1.0
-    });
-    let ratio = format!("{MANY}: Verteilt to NATS");
-    report.demand("at least the rate of NATS", &ratio, |x| x >= 1.0);
+    let name = AsyncNats::NAME;
+    let (ratio, text) = (
+        format!("{ONE}: Verteilt to {name}"),
+        "one at a time at most as long as NATS between two clients",
+    );
+    report.demand(text, &ratio, |x| x <= 1.0);
+    let (ratio, text) = (
+        format!("{MANY}: Verteilt to {name}"),
+        "many in flight at least the rate of NATS between two clients",
+    );
+    report.demand(text, &ratio, |x| x >= 1.0);
     arguments.common.show(&report)
 }
 
-async fn introduce<R: Replies>(report: &mut Report, stage: &Stage) -> Result<()> {
-    report.note(R::NAME, R::about(&stage.broker).await?);
-    Ok(())
+fn compare(report: &mut Report, ours: &Figures, name: &str, theirs: &Figures) {
+    let times = ours.one.as_secs_f64() / theirs.one.as_secs_f64();
+    report.add(&format!("{ONE}: Verteilt to {name}"), "x", times);
+    let times = ours.a_second / theirs.a_second;
+    report.add(&format!("{MANY}: Verteilt to {name}"), "x", times);
+}
+
+/// The same between two clients of NATS's own library, which is a program of its own
+/// (`benches/async-nats`).
+struct AsyncNats(PathBuf);
+
+impl AsyncNats {
+    const NAME: &str = "async-nats";
+
+    fn find() -> Result<Self> {
+        let folder = tools_folder()?.join("async-nats/release");
+        let program = folder.join("verteilt-bench-async-nats");
+        ensure!(program.exists(), "make bench-requests builds it");
+        Ok(Self(program))
+    }
+
+    async fn turn(
+        &self,
+        arguments: &Arguments,
+        stage: &Stage,
+        report: &mut Report,
+    ) -> Result<Figures> {
+        let name = Self::NAME;
+        let server = CoreNats::start(home(stage)?).await?;
+        settle().await?;
+        let numbers = [
+            u64::from(arguments.samples),
+            arguments.common.jobs,
+            arguments.in_flight.into(),
+            arguments.body_bytes.into(),
+        ];
+        let mut command = Command::new(&self.0);
+        command.arg(server.url()).kill_on_drop(true);
+        command.args(numbers.map(|number| number.to_string()));
+        let part = async { Ok(command.output().await?) };
+        let output = stage.part(&format!("all of it: {name}"), part).await?;
+        let printed = String::from_utf8(output.stdout)?;
+        let figures = printed.trim().split_once(' ');
+        let Some((one_us, a_second)) = figures.filter(|_| output.status.success()) else {
+            bail!("{name}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let (one_us, a_second) = (one_us.parse::<f64>()?, a_second.parse()?);
+        report.add(&format!("{ONE}: {name}"), "us", one_us);
+        report.add(&format!("{MANY}: {name}"), "requests/s", a_second);
+        drop(server);
+        stage.scratch.clear().await?;
+        let one = Duration::from_secs_f64(one_us / 1e6);
+        Ok(Figures { one, a_second })
+    }
+}
+
+fn home(stage: &Stage) -> Result<Home> {
+    Ok(Home {
+        program: stage.broker.clone(),
+        data: stage.scratch.fresh("data")?,
+        trace: None,
+    })
 }
 
 struct Figures {
@@ -82,12 +161,7 @@ async fn turn<R: Replies>(
     report: &mut Report,
 ) -> Result<Figures> {
     let (name, body) = (R::NAME, body(arguments.body_bytes as usize));
-    let home = Home {
-        program: stage.broker.clone(),
-        data: stage.scratch.fresh("data")?,
-        trace: None,
-    };
-    let mut broker = R::start(home).await?;
+    let mut broker = R::start(home(stage)?).await?;
     settle().await?;
     let part = async {
         let mut samples = Vec::with_capacity(arguments.samples as usize);

@@ -300,6 +300,8 @@ impl Loop {
                     self.backlog.extend(taken.drain(..));
                 }
                 () = &mut timer => {}
+                // Connections have their turn between rounds.
+                () = tokio::task::yield_now(), if self.wants_round() => {}
                 () = tokio::task::yield_now(), if self.busy_poll.is_on() => {
                     self.busy_poll.nothing(std::time::Instant::now());
                     continue;

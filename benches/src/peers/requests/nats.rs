@@ -18,6 +18,7 @@ use crate::QUEUE;
 #[derive(Debug)]
 pub struct CoreNats {
     server: Server,
+    port: u16,
     caller: Connection,
     service: JoinHandle<Result<()>>,
 }
@@ -40,6 +41,12 @@ async fn answer(mut connection: Connection) -> Result<()> {
 }
 
 impl CoreNats {
+    /// Where it listens.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
     /// Takes the replies that are here whole.
     fn replies_here(&mut self, body: &Bytes) -> Result<u64> {
         let mut count = 0;
@@ -74,6 +81,7 @@ impl Replies for CoreNats {
         Ok(Self {
             caller: Connection::open(port).await?,
             server,
+            port,
             service: tokio::spawn(answer(service)),
         })
     }
