@@ -21,25 +21,22 @@ pub(crate) enum Randomness {
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Bytes of the system that were not used yet; each is used once.
-pub(crate) struct Stock {
-    bytes: [u8; STOCK_BYTES],
-    left: usize,
-}
+#[derive(Default)]
+pub(crate) struct Stock(Vec<u8>);
 
 impl Stock {
     fn take(&mut self, wanted: &mut [u8]) -> Result<(), getrandom::Error> {
         if wanted.len() > STOCK_BYTES {
             return getrandom::fill(wanted);
         }
-        if wanted.len() > self.left {
-            self.left = 0;
-            getrandom::fill(&mut self.bytes)?;
-            self.left = STOCK_BYTES;
+        if wanted.len() > self.0.len() {
+            let mut fresh = vec![0; STOCK_BYTES];
+            getrandom::fill(&mut fresh)?;
+            self.0 = fresh;
         }
-        let taken = &mut self.bytes[self.left - wanted.len()..self.left];
-        wanted.copy_from_slice(taken);
-        taken.fill(0);
-        self.left -= wanted.len();
+        let left = self.0.len() - wanted.len();
+        wanted.copy_from_slice(&self.0[left..]);
+        self.0.truncate(left);
         Ok(())
     }
 }
@@ -52,10 +49,7 @@ impl fmt::Debug for Stock {
 
 impl Randomness {
     pub(crate) fn of_the_system() -> Self {
-        Self::System(Mutex::new(Stock {
-            bytes: [0; STOCK_BYTES],
-            left: 0,
-        }))
+        Self::System(Mutex::default())
     }
 
     pub(crate) fn seeded(seed: u64) -> Self {

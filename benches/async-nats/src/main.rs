@@ -60,7 +60,10 @@ async fn main() -> Result<()> {
         anyhow::bail!("URL SAMPLES REQUESTS WINDOW BODY_BYTES");
     };
     let body = Bytes::from(vec![7; body_bytes as usize]);
-    let (caller, service) = (async_nats::connect(&url).await?, async_nats::connect(&url).await?);
+    let (caller, service) = (
+        async_nats::connect(&url).await?,
+        async_nats::connect(&url).await?,
+    );
     tokio::spawn(answer(service));
     // Until the service is there, the server says that nobody is.
     while ask(&caller, &body).await.is_err() {

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::server::{Server, free_port, printed};
 use super::nats_wire::{Connection, Message, program, publish};
+use super::server::{Server, free_port, printed};
 use super::wire::{Answers, Wire, open_all, push_all};
 use super::{Home, Load, Pair, Peer};
 use crate::QUEUE;

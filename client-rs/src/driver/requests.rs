@@ -125,13 +125,7 @@ impl RequestLedger {
         out.with_payload(FrameType::Inbox, *correlation, &message, &Bytes::new());
     }
 
-    fn send(
-        &mut self,
-        mut outgoing: Outgoing,
-        now: Instant,
-        out: &mut Outbox,
-        correlation: u64,
-    ) {
+    fn send(&mut self, mut outgoing: Outgoing, now: Instant, out: &mut Outbox, correlation: u64) {
         let message = outgoing.message(now);
         out.with_payload(FrameType::Request, correlation, &message, &outgoing.payload);
         let open = Open {

@@ -96,7 +96,9 @@ impl Requests {
             asked: Some((Arc::clone(&request.version), Arc::clone(&request.endpoint))),
         };
         let ids = (id, request.parent);
-        let trace = self.traces.begin(&service.namespace, ids, gateway, accepted);
+        let trace = self
+            .traces
+            .begin(&service.namespace, ids, gateway, accepted);
         if on_disk.is_none()
             && let Some(inbox) = self.inboxes.get_mut(&gateway)
         {
