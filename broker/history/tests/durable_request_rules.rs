@@ -358,7 +358,7 @@ fn a_deadline_is_neither_early_nor_late() {
 fn lost_workers_end_a_request_when_all_are_used_up() {
     let change = told(5, failed(DEADLINE_EXCEEDED));
     let lost = told(5, failed(WORKER_LOST));
-    assert_eq!(with(&change, &[lost.clone()]), [Rule::S1]);
+    assert_eq!(with(&change, std::slice::from_ref(&lost)), [Rule::S1]);
     let unserved = told(5, failed(312));
     assert_eq!(with(&change, &[unserved]), [Rule::S1]);
     // One loss is in the history.

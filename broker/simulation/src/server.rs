@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::task::AbortOnDropHandle;
 use verteilt_client::{
-    Client, ClientError, ConnectionEvent, ErrorCode, Request, Response, ServeOptions,
+    Client, ClientError, ConnectionEvent, ErrorCode, Request, Response, Sending, ServeOptions,
 };
 use verteilt_history::{Body as Print, RequestRecord};
 
@@ -139,22 +139,8 @@ async fn serve(world: World, mut request: Request, service: u64) -> Result<Respo
             }
         }
         Deed::Call { service } => {
-            let plan = RequestPlan {
-                at_ms: 0,
-                caller: 0,
-                service,
-                number: if is_durable {
-                    DURABLE_CALLS + world.requests.next_number()
-                } else {
-                    CALLS + 8 * number + u64::from(request.forwards())
-                },
-                size: dice.below(200) as u32,
-                pieces: dice.below(3) as u32,
-                deadline_ms: request.remaining().as_millis() as u64,
-                gives_up_ms: None,
-            };
-            let call = request.call(service_name(service));
-            ask(&world, call, plan).await;
+            let (sending, plan) = call(&world, &request, service, &mut dice);
+            ask(&world, sending, plan).await;
         }
         Deed::Fail => {
             reply(&world, &request, 500, &Bytes::new());
@@ -165,6 +151,31 @@ async fn serve(world: World, mut request: Request, service: u64) -> Result<Respo
         Deed::Outstay(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
         Deed::Answer | Deed::AnswerUnread => {}
     }
+    Ok(answer(&world, &request, purpose, &mut dice))
+}
+
+/// A request of its own to another service.
+fn call(world: &World, request: &Request, service: u64, dice: &mut Dice) -> (Sending, RequestPlan) {
+    let number = if request.attempt() > 0 {
+        DURABLE_CALLS + world.requests.next_number()
+    } else {
+        CALLS + 8 * request.id().0 as u64 + u64::from(request.forwards())
+    };
+    let plan = RequestPlan {
+        at_ms: 0,
+        caller: 0,
+        service,
+        number,
+        size: dice.below(200) as u32,
+        pieces: dice.below(3) as u32,
+        deadline_ms: request.remaining().as_millis() as u64,
+        gives_up_ms: None,
+    };
+    (request.call(service_name(service)), plan)
+}
+
+fn answer(world: &World, request: &Request, purpose: u64, dice: &mut Dice) -> Response {
+    let is_durable = request.attempt() > 0;
     let size = match dice.below(20) {
         0 if is_durable => dice.below(DURABLE_BYTES_MAX),
         0 => dice.below(300_000),
@@ -172,14 +183,14 @@ async fn serve(world: World, mut request: Request, service: u64) -> Result<Respo
     };
     let status = 200 + dice.below(3) as u32;
     let answer = if is_durable {
-        body::of(DURABLE_ANSWERS ^ token, size as u32)
+        body::of(DURABLE_ANSWERS ^ request.token(), size as u32)
     } else {
         body::of(ANSWERS + purpose, size as u32)
     };
     let pieces = if dice.percent(30) { dice.below(9) } else { 0 };
-    reply(&world, &request, status, &answer);
+    reply(world, request, status, &answer);
     let body = in_pieces(&answer, pieces as u32);
-    Ok(Response::with_status(status, body))
+    Response::with_status(status, body)
 }
 
 fn reply(world: &World, request: &Request, status: u32, body: &Bytes) {

@@ -22,7 +22,9 @@ pub fn check_requests(history: &[RequestRecord], lag_ms: u64) -> Vec<Violation> 
         ..Check::default()
     };
     for (at, record) in history.iter().enumerate() {
-        check.record(at + 1, record);
+        if !check.durable.take(at + 1, check.at_ms, record) {
+            check.record(at + 1, record);
+        }
     }
     check.durable.judge(&mut check.findings);
     check.findings.0
@@ -39,15 +41,12 @@ struct Check {
 
 impl Check {
     fn record(&mut self, line: usize, record: &RequestRecord) {
-        if self.durable.work(line, self.at_ms, record) {
-            return;
-        }
         match record {
             RequestRecord::Time { at_ms } => self.at_ms = *at_ms,
-            RequestRecord::Durable(record) => self.durable.record(line, self.at_ms, record),
-            RequestRecord::WorkerLost => self.durable.worker_lost(),
-            RequestRecord::Restarted => self.durable.restarted(line),
-            RequestRecord::ClockSet => self.durable.clock_set(),
+            RequestRecord::Durable(_)
+            | RequestRecord::WorkerLost
+            | RequestRecord::Restarted
+            | RequestRecord::ClockSet => {}
             RequestRecord::Sent {
                 request,
                 service,

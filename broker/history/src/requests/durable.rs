@@ -51,8 +51,20 @@ impl Durable {
         }
     }
 
-    /// What callers did and were told, at this line and time.
-    pub(super) fn record(&mut self, line: usize, at_ms: u64, record: &DurableRecord) {
+    /// What happened at this line and time; false: it has to do with requests in memory alone.
+    pub(super) fn take(&mut self, line: usize, at_ms: u64, record: &RequestRecord) -> bool {
+        match record {
+            RequestRecord::Durable(record) => self.record(line, at_ms, record),
+            RequestRecord::WorkerLost => self.around.workers_lost += 1,
+            RequestRecord::Restarted => self.around.restarts.push(line),
+            RequestRecord::ClockSet => self.around.is_clock_set = true,
+            _ => return self.work(line, at_ms, record),
+        }
+        true
+    }
+
+    /// What callers did and were told.
+    fn record(&mut self, line: usize, at_ms: u64, record: &DurableRecord) {
         match record {
             DurableRecord::Sent {
                 call,
@@ -127,7 +139,7 @@ impl Durable {
     }
 
     /// What a worker did; false: it is none of these requests.
-    pub(super) fn work(&mut self, line: usize, at_ms: u64, record: &RequestRecord) -> bool {
+    fn work(&mut self, line: usize, at_ms: u64, record: &RequestRecord) -> bool {
         let (RequestRecord::Started { request, .. }
         | RequestRecord::Got { request, .. }
         | RequestRecord::Forward { request, .. }
@@ -141,18 +153,6 @@ impl Durable {
         };
         story.work(line, at_ms, record);
         true
-    }
-
-    pub(super) fn restarted(&mut self, line: usize) {
-        self.around.restarts.push(line);
-    }
-
-    pub(super) fn worker_lost(&mut self) {
-        self.around.workers_lost += 1;
-    }
-
-    pub(super) fn clock_set(&mut self) {
-        self.around.is_clock_set = true;
     }
 
     /// Everybody had time to hear, and somebody has asked for every result.
