@@ -26,3 +26,4 @@ mod topic;
 mod torture;
 mod up;
 mod verify;
+mod worker;
