@@ -17,6 +17,7 @@ mod process;
 mod push;
 mod queue;
 mod restarts;
+mod result;
 mod results;
 mod round_trip;
 mod serve;
