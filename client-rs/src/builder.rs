@@ -189,7 +189,9 @@ impl ClientBuilder {
                 port: address.port,
             }) as _
         };
-        let random = self.seed.map_or(Randomness::System, Randomness::seeded);
+        let random = self
+            .seed
+            .map_or_else(Randomness::of_the_system, Randomness::seeded);
         Ok(Config {
             session: random_id(&random)?,
             producer: random_id(&random)?,

@@ -1,12 +1,18 @@
 //! Where ids and jitter come from: the system, or a seed that makes a run repeatable.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+/// Bytes asked of the system at a time: each time is a system call, and every request takes 16 of them.
+const STOCK_BYTES: usize = 1024;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) enum Randomness {
     /// The system's.
-    System,
+    System(Mutex<Stock>),
     /// Derived from a seed: the state of a SplitMix64 generator (Steele, Lea and Flood, 2014).
     Seeded(AtomicU64),
 }
@@ -14,7 +20,38 @@ pub(crate) enum Randomness {
 /// What SplitMix64 adds for each number.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Bytes of the system that were not used yet; each is used once.
+#[derive(Default)]
+pub(crate) struct Stock(Vec<u8>);
+
+impl Stock {
+    fn take(&mut self, wanted: &mut [u8]) -> Result<(), getrandom::Error> {
+        if wanted.len() > STOCK_BYTES {
+            return getrandom::fill(wanted);
+        }
+        if wanted.len() > self.0.len() {
+            let mut fresh = vec![0; STOCK_BYTES];
+            getrandom::fill(&mut fresh)?;
+            self.0 = fresh;
+        }
+        let left = self.0.len() - wanted.len();
+        wanted.copy_from_slice(&self.0[left..]);
+        self.0.truncate(left);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Stock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stock").finish_non_exhaustive()
+    }
+}
+
 impl Randomness {
+    pub(crate) fn of_the_system() -> Self {
+        Self::System(Mutex::default())
+    }
+
     pub(crate) fn seeded(seed: u64) -> Self {
         Self::Seeded(AtomicU64::new(seed))
     }
@@ -26,8 +63,9 @@ impl Randomness {
 
     /// Fills `bytes`.
     pub(crate) fn fill(&self, bytes: &mut [u8]) -> Result<(), getrandom::Error> {
-        let Self::Seeded(state) = self else {
-            return getrandom::fill(bytes);
+        let state = match self {
+            Self::System(stock) => return stock.lock().take(bytes),
+            Self::Seeded(state) => state,
         };
         for chunk in bytes.chunks_mut(8) {
             let mut word = state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
@@ -52,6 +90,20 @@ impl Randomness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_bytes_of_the_system_are_used_once() {
+        let random = Randomness::of_the_system();
+        let mut known = std::collections::BTreeSet::new();
+        for _ in 0..STOCK_BYTES / 3 {
+            let mut bytes = [0; 12];
+            random.fill(&mut bytes).unwrap();
+            assert!(known.insert(bytes), "the same bytes came again");
+        }
+        let mut long = [0; STOCK_BYTES * 2];
+        random.fill(&mut long).unwrap();
+        assert!(long.iter().any(|byte| *byte != 0));
+    }
 
     #[test]
     fn a_seed_gives_the_same_numbers_again() {

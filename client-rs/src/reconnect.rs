@@ -47,7 +47,7 @@ mod tests {
         let (first, max) = (Duration::from_millis(100), Duration::from_secs(10));
         for (attempt, full_ms) in [(0, 100), (1, 200), (3, 800), (7, 10_000), (500, 10_000)] {
             for _ in 0..20 {
-                let delay = backoff(first, max, attempt, &Randomness::System).as_millis();
+                let delay = backoff(first, max, attempt, &Randomness::of_the_system()).as_millis();
                 assert!(
                     delay >= full_ms / 2 && delay <= full_ms,
                     "{attempt}: {delay}"

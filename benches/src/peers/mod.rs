@@ -10,8 +10,9 @@
 //! | `verteilt.rs` | ourselves, through the client |
 //! | `redis.rs`, `resp.rs` | Redis: a stream |
 //! | `beanstalkd.rs` | beanstalkd: a tube |
-//! | `nats.rs` | NATS JetStream: a work queue |
+//! | `nats.rs`, `nats_wire.rs` | NATS JetStream: a work queue |
 //! | `rabbitmq.rs`, `amqp.rs` | RabbitMQ: a quorum queue |
+//! | [`requests`] | requests and replies, next to core NATS |
 //!
 //! The clients here do only what the load needs: requests are bytes that were made before, answers are
 //! walked without making anything of them. That gives each its best speed.
@@ -19,8 +20,10 @@
 mod amqp;
 mod beanstalkd;
 mod nats;
+mod nats_wire;
 mod rabbitmq;
 mod redis;
+pub mod requests;
 mod resp;
 mod server;
 mod syncs;

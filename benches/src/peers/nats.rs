@@ -2,26 +2,23 @@
 //! answers in place of push, a pull consumer with explicit acks in place of reserve and ack.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use bytes::{Buf as _, Bytes};
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::nats_wire::{Connection, Message, program, publish};
 use super::server::{Server, free_port, printed};
 use super::wire::{Answers, Wire, open_all, push_all};
 use super::{Home, Load, Pair, Peer};
 use crate::QUEUE;
 use crate::countdown::Countdown;
 
-const PROGRAM: &str = "nats-server";
-/// Subjects of no stream.
-const INBOX: &str = "_INBOX";
-const PING: &[u8] = b"PING\r\n";
 const IDLE: &str = "latency";
 
 /// A NATS server.
@@ -30,14 +27,6 @@ pub struct Nats {
     home: Home,
     server: Server,
     port: u16,
-}
-
-/// Beside the build, where `make bench-tools` puts it, or in the path.
-fn program() -> PathBuf {
-    let tools = crate::program::tools_folder().ok();
-    let ours = tools.map(|tools| tools.join("bin").join(PROGRAM));
-    ours.filter(|path| path.exists())
-        .unwrap_or_else(|| PROGRAM.into())
 }
 
 impl Nats {
@@ -152,82 +141,7 @@ impl Peer for Nats {
     }
 }
 
-#[derive(Debug)]
-struct Connection {
-    wire: Wire,
-    /// Where its answers come in; unlike jobs, they are of no stream.
-    inbox: String,
-}
-
-/// What came on the subscription.
-struct Message {
-    subject: Bytes,
-    /// Of a job: where it is acked.
-    reply: Option<Bytes>,
-    body: Bytes,
-}
-
 impl Connection {
-    async fn open(port: u16) -> Result<Self> {
-        let mut wire = Wire::open(port).await?;
-        let options = json!({
-            "verbose": false, "pedantic": false, "headers": true, "no_responders": true,
-            "lang": "rust", "version": "0", "protocol": 0,
-        });
-        let inbox = format!("{INBOX}.{}", wire.local_port()?);
-        let hello = format!("CONNECT {options}\r\nSUB {inbox} 1\r\nPING\r\n");
-        wire.send(hello.as_bytes()).await?;
-        let (info, pong) = (wire.line().await?, wire.line().await?);
-        let is_greeting = info.starts_with(b"INFO ") && pong.as_ref() == b"PONG";
-        ensure!(is_greeting, "NATS greeted with {info:?} {pong:?}");
-        Ok(Self { wire, inbox })
-    }
-
-    /// The next message, if all of it is here.
-    fn message_here(&mut self) -> Result<Option<Message>> {
-        let incoming = &mut self.wire.incoming;
-        // It asks once to see how far we are away. Nothing is lost if we do not say.
-        if incoming.starts_with(PING) {
-            incoming.advance(PING.len());
-        }
-        let Some(end) = incoming.windows(2).position(|two| two == b"\r\n") else {
-            return Ok(None);
-        };
-        let line = std::str::from_utf8(&incoming[..end])?;
-        let words: Vec<&str> = line.split(' ').collect();
-        // MSG subject subscription [reply] bytes
-        let (Some(&"MSG"), Some(length)) = (words.first(), words.last()) else {
-            bail!("NATS said {line:?}");
-        };
-        let length: usize = length.parse()?;
-        if incoming.len() < end + 2 + length + 2 {
-            return Ok(None);
-        }
-        let has_reply = words.len() == 5;
-        let line = incoming.split_to(end).freeze();
-        incoming.advance(2);
-        let body = incoming.split_to(length).freeze();
-        incoming.advance(2);
-        let word = |at: usize| {
-            let words = line.split(|byte| *byte == b' ').nth(at);
-            words.map(|word| line.slice_ref(word))
-        };
-        Ok(Some(Message {
-            subject: word(1).context("no subject")?,
-            reply: has_reply.then(|| word(3)).flatten(),
-            body,
-        }))
-    }
-
-    async fn message(&mut self) -> Result<Message> {
-        loop {
-            if let Some(message) = self.message_here()? {
-                return Ok(message);
-            }
-            self.wire.more().await?;
-        }
-    }
-
     /// Asks JetStream for something.
     async fn api(&mut self, subject: &str, request: &Value) -> Result<Value> {
         let request = publish(subject, &self.inbox, request.to_string().as_bytes());
@@ -351,11 +265,6 @@ fn check_stored(answer: &Message) -> Result<()> {
         "a publish was answered with {body:?}"
     );
     Ok(())
-}
-
-fn publish(subject: &str, reply: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("PUB {subject} {reply} {}\r\n", body.len());
-    [head.as_bytes(), body, b"\r\n"].concat()
 }
 
 async fn serve(home: &Home) -> Result<(Server, u16)> {

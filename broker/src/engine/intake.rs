@@ -10,8 +10,10 @@ use super::inbox::{Inbound, Request};
 use super::peer::Peer;
 use super::run::{Goodbye, Loop};
 
-/// Payload that one round may bring, so that a batch stays well below what the journal takes.
-const ROUND_BYTES: usize = 1024 * 1024;
+/// Payload that one round brings, give or take one read of a connection. Small, so that the journal writes the
+/// first of much while the rest is being decided, and answers leave in between: where everything that came
+/// was one round, clients, loop and disk waited for each other in turn.
+const ROUND_BYTES: usize = 128 * 1024;
 /// While so much waits for the journal, nothing more is taken in.
 const GATHERED_BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -30,28 +32,28 @@ impl Loop {
         self.engine.gathered_bytes() < bytes_max
     }
 
-    /// Decides everything that waits, as far as a batch has room for it.
+    /// Whether there is more to decide than the last round brought.
+    pub(super) fn wants_round(&self) -> bool {
+        !self.backlog.is_empty() && self.has_room()
+    }
+
+    /// Decides a round of what waits, as far as a batch has room for it.
     pub(super) fn decide(&mut self) {
         let now_ms = self.clock.now_ms();
         self.tick_requests();
-        loop {
-            self.judge_room(now_ms);
-            let mut round = Round::default();
-            let round_bytes = self.settings.gathered_bytes_max.min(ROUND_BYTES);
-            while round.bytes < round_bytes && self.has_room() {
-                let Some(inbound) = self.backlog.pop_front() else {
-                    break;
-                };
-                self.unpack(inbound, &mut round);
-            }
-            self.decided += round.commands.len();
-            self.meters.round(round.commands.len());
-            self.engine.step(now_ms, round.commands);
-            self.note_lsn();
-            if self.backlog.is_empty() || !self.has_room() {
-                return;
-            }
+        self.judge_room(now_ms);
+        let mut round = Round::default();
+        let round_bytes = self.settings.gathered_bytes_max.min(ROUND_BYTES);
+        while round.bytes < round_bytes && self.has_room() {
+            let Some(inbound) = self.backlog.pop_front() else {
+                break;
+            };
+            self.unpack(inbound, &mut round);
         }
+        self.decided += round.commands.len();
+        self.meters.round(round.commands.len());
+        self.engine.step(now_ms, round.commands);
+        self.note_lsn();
     }
 
     /// Whoever is going to be told last things is told them once this round is on disk.

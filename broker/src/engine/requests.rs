@@ -22,6 +22,7 @@ impl Loop {
         permit: OwnedSemaphorePermit,
     ) {
         let now_us = self.clock.now_us();
+        self.decided += asks.len();
         if self.peers.contains_key(&connection) {
             for (correlation, command) in asks {
                 let is_durable = matches!(&command, RequestCommand::Send(request)

@@ -89,7 +89,7 @@ pub(super) struct Loop {
     pub(super) appending: bool,
     /// Turns until little counts as having been done for a while.
     pub(super) busy_turns: u32,
-    /// Commands decided in this turn.
+    /// Commands and asks decided in this turn.
     pub(super) decided: usize,
     pub(super) busy_poll: BusyPoll,
     pub(super) loading: usize,
@@ -300,6 +300,8 @@ impl Loop {
                     self.backlog.extend(taken.drain(..));
                 }
                 () = &mut timer => {}
+                // Connections have their turn between rounds.
+                () = tokio::task::yield_now(), if self.wants_round() => {}
                 () = tokio::task::yield_now(), if self.busy_poll.is_on() => {
                     self.busy_poll.nothing(std::time::Instant::now());
                     continue;

@@ -22,6 +22,10 @@ const READ_BYTES_FIRST: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
 /// Requests handed on in one piece hold at most about this many bytes.
 const PIECE_BYTES_MAX: usize = 1024 * 1024;
+/// What is asked about requests to services goes on to its workers and back again in smaller pieces: while the
+/// next one is being decided, those at the other end are busy with the one before. Without that a
+/// caller with many unanswered requests, the broker and the worker wait for each other in turn.
+const ASKS_MAX: usize = 32;
 
 /// What every connection needs, and the numbers they get.
 #[derive(Debug)]
@@ -238,6 +242,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             };
             outbox.room().await;
             if more {
+                // The engine and the writers have their turn.
+                tokio::task::yield_now().await;
                 continue;
             }
             match timeout(silence_max, self.fill()).await {
@@ -308,7 +314,7 @@ impl Piece {
         outbox: &Arc<Outbox>,
         gate: &Gate,
     ) -> Gathered {
-        while self.bytes < PIECE_BYTES_MAX {
+        while self.bytes < PIECE_BYTES_MAX && self.asks.len() < ASKS_MAX {
             let frame = match decode(buffer) {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return Gathered::All,

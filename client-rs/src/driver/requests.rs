@@ -89,12 +89,16 @@ impl RequestLedger {
 
     /// Sends what waits.
     pub(super) fn write(&mut self, out: &mut Outbox, correlation: &mut u64) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let now = Instant::now();
         while let Some(outgoing) = self.queue.pop_front() {
             if outgoing.reply.is_closed() {
                 continue;
             }
             // There was no connection for all that time: nobody is to begin with it now.
-            if outgoing.deadline <= Instant::now() {
+            if outgoing.deadline <= now {
                 let error = ClientError::Deadline {
                     what: "the request",
                     limit: outgoing.deadline - outgoing.made,
@@ -104,7 +108,7 @@ impl RequestLedger {
             }
             self.open_inbox(out, correlation);
             *correlation += 1;
-            self.send(outgoing, out, *correlation);
+            self.send(outgoing, now, out, *correlation);
         }
     }
 
@@ -121,8 +125,8 @@ impl RequestLedger {
         out.with_payload(FrameType::Inbox, *correlation, &message, &Bytes::new());
     }
 
-    fn send(&mut self, outgoing: Outgoing, out: &mut Outbox, correlation: u64) {
-        let message = outgoing.message();
+    fn send(&mut self, mut outgoing: Outgoing, now: Instant, out: &mut Outbox, correlation: u64) {
+        let message = outgoing.message(now);
         out.with_payload(FrameType::Request, correlation, &message, &outgoing.payload);
         let open = Open {
             correlation,

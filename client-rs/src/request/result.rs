@@ -129,7 +129,7 @@ fn read(reply: wire::ResultReply, mut payload: Bytes) -> Result<RequestResult, C
 /// Has a request accepted. Sent again on the next connection, for the broker takes it once.
 pub(super) async fn accept(
     shared: &Shared,
-    outgoing: Outgoing,
+    mut outgoing: Outgoing,
     fingerprint: Bytes,
 ) -> Result<Accepted, ClientError> {
     if outgoing.outlet.is_some() {
@@ -138,12 +138,13 @@ pub(super) async fn accept(
             limit: limits::STORED_BYTES_MAX as u64,
         });
     }
-    let left = outgoing.deadline.saturating_duration_since(Instant::now());
+    let now = Instant::now();
+    let left = outgoing.deadline.saturating_duration_since(now);
     let message = wire::Request {
         durability: Durability::Disk.to_wire(),
         detach: true,
         fingerprint,
-        ..outgoing.message()
+        ..outgoing.message(now)
     };
     let call = Call::Accept(Box::new(message), outgoing.payload);
     let Answer::Frame(frame) = shared

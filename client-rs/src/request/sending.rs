@@ -193,7 +193,7 @@ impl Sending {
             return result::reply_of(&client, accepted.request, deadline).await;
         }
         let (outgoing, answer, pump) = self.into_outgoing(&shared)?;
-        let (request, deadline) = (outgoing.id, outgoing.deadline);
+        let (request, made, deadline) = (outgoing.id, outgoing.made, outgoing.deadline);
         let mut waiting = Waiting {
             shared: &shared,
             request,
@@ -207,11 +207,10 @@ impl Sending {
                 let _ = outlet.pump(&shared, Side::Caller(request), body).await;
             });
         }
-        let begun = Instant::now();
         let answer = tokio::time::timeout_at(deadline + DEADLINE_SLACK, answer).await;
         let answer = answer.map_err(|_| ClientError::Deadline {
             what: "the request",
-            limit: begun.elapsed(),
+            limit: made.elapsed(),
         })?;
         waiting.done = true;
         let replied = answer.unwrap_or_else(|_| Err(shared.closed()))?;
@@ -280,15 +279,15 @@ impl Sending {
 }
 
 impl Outgoing {
-    /// What is said of it in its first frame.
-    pub(crate) fn message(&self) -> wire::Request {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+    /// What is said of it in its first frame: once, for its names go with it.
+    pub(crate) fn message(&mut self, now: Instant) -> wire::Request {
+        let left = self.deadline.saturating_duration_since(now);
         wire::Request {
-            service: self.service.clone(),
-            version: self.version.clone(),
+            service: std::mem::take(&mut self.service),
+            version: std::mem::take(&mut self.version),
             request_id: self.id.to_wire(),
             deadline_ms: milliseconds(left).max(1),
-            endpoint: self.endpoint.clone(),
+            endpoint: std::mem::take(&mut self.endpoint),
             header_length: self.header_length,
             more: self.outlet.is_some(),
             parent_request_id: self.parent.map(RequestId::to_wire).unwrap_or_default(),

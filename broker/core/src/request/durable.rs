@@ -14,7 +14,7 @@ use super::command::{Content, Durable, NewRequest, Part, Reply, Side};
 use super::effect::{DiskOutput, RequestEffect, RequestResult};
 use super::open::{Open, Stage};
 use super::service::Service;
-use super::trace::{TraceKind, TraceStep, TracedRequest};
+use super::trace::{Step, TraceKind};
 use super::waiting::Waiter;
 use super::{Disk, Requests};
 use crate::command::QueueName;
@@ -85,21 +85,15 @@ impl Requests {
             };
             let (order, deadline_us) = (self.fresh_order(), work.deadline_ms * 1_000);
             let name = Arc::clone(&self.service_of(&service).name);
-            let mut traced = TracedRequest {
-                request,
-                parent: None,
-                gateway: GatewayId(0),
-                steps: Vec::with_capacity(4),
-            };
-            traced.steps.push(TraceStep {
+            let accepted = Step {
                 kind: TraceKind::Accepted,
                 at_us: entry.accepted_ms * 1_000,
                 service: name,
-                version: Arc::clone(&work.version),
-                instance: Arc::default(),
-                endpoint: Arc::clone(&work.endpoint),
-            });
-            self.traces.begin(&entry.namespace, traced);
+                worker: None,
+                asked: Some((Arc::clone(&work.version), Arc::clone(&work.endpoint))),
+            };
+            let (ids, nobody) = ((request, None), GatewayId(0));
+            let trace = self.traces.begin(&entry.namespace, ids, nobody, accepted);
             self.deadlines.insert((deadline_us, request));
             let content = Content {
                 header_length: work.body.header_length,
@@ -121,6 +115,7 @@ impl Requests {
                 links: Vec::new(),
                 reply_credit: self.limits.reply_credit_bytes,
                 on_disk: Some(OnDisk::new(work.body, order, work.attempts)),
+                trace,
             };
             self.open.insert(request, open);
             self.line_up(request, content);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::command::Content;
 use super::durable::OnDisk;
 use super::service::ServerKey;
+use super::trace::TraceNumber;
 use crate::command::QueueName;
 use crate::id::{ConnectionId, GatewayId, Micros};
 
@@ -28,6 +29,8 @@ pub(super) struct Open {
     pub(super) reply_credit: u64,
     /// What is beside that of one of durability `disk`.
     pub(super) on_disk: Option<Box<OnDisk>>,
+    /// Where its way is remembered.
+    pub(super) trace: TraceNumber,
 }
 
 /// How far a request is.

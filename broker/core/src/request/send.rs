@@ -10,7 +10,7 @@ use super::durable::OnDisk;
 use super::effect::RequestEffect;
 use super::open::{Lease, Link, Open, Source, Stage};
 use super::service::ServerKey;
-use super::trace::{TraceKind, TraceStep, TracedRequest};
+use super::trace::{Step, TraceKind};
 use crate::command::QueueName;
 use crate::effect::Refusal;
 use crate::event::RequestEvent;
@@ -87,22 +87,18 @@ impl Requests {
     ) {
         let deadline_us = self.deadline_of(&request);
         let (id, more) = (request.id, request.content.more);
-        let mut traced = TracedRequest {
-            request: id,
-            parent: request.parent,
-            gateway,
-            steps: Vec::with_capacity(4),
-        };
         let service = &request.service;
-        traced.steps.push(TraceStep {
+        let accepted = Step {
             kind: TraceKind::Accepted,
             at_us: self.now_us,
-            service: self.services[service].name.clone(),
-            version: Arc::clone(&request.version),
-            instance: Arc::default(),
-            endpoint: Arc::clone(&request.endpoint),
-        });
-        self.traces.begin(&service.namespace, traced);
+            service: Arc::clone(&self.services[service].name),
+            worker: None,
+            asked: Some((Arc::clone(&request.version), Arc::clone(&request.endpoint))),
+        };
+        let ids = (id, request.parent);
+        let trace = self
+            .traces
+            .begin(&service.namespace, ids, gateway, accepted);
         if on_disk.is_none()
             && let Some(inbox) = self.inboxes.get_mut(&gateway)
         {
@@ -129,6 +125,7 @@ impl Requests {
             },
             reply_credit: self.limits.reply_credit_bytes,
             on_disk,
+            trace,
         };
         self.open.insert(id, open);
         self.enter(id, request.content);
@@ -297,17 +294,17 @@ impl Requests {
             return;
         };
         let (services, servers, at_us) = (&self.services, &self.servers, self.now_us);
-        self.traces.step(request, || {
+        self.traces.step(open.trace, || {
             let server = open.lease().and_then(|lease| servers.get(&lease.server));
             let service = services.get(&open.service);
-            TraceStep {
+            let is_new = kind == TraceKind::Forwarded;
+            Step {
                 kind,
                 at_us,
                 service: service
                     .map_or_else(|| open.service.name.as_str().into(), |s| s.name.clone()),
-                version: server.map_or_else(|| open.version.clone(), |s| s.info.version.clone()),
-                instance: server.map_or_else(Arc::default, |s| s.info.instance.clone()),
-                endpoint: Arc::clone(&open.endpoint),
+                worker: server.map(|server| Arc::clone(&server.info)),
+                asked: is_new.then(|| (Arc::clone(&open.version), Arc::clone(&open.endpoint))),
             }
         });
     }

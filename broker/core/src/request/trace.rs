@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::command::ServerInfo;
 use crate::id::{GatewayId, Micros, RequestId};
 
 /// Steps and children that are remembered of one request; a way without circles has fewer.
@@ -61,18 +62,67 @@ pub struct TracedRequest {
     pub steps: Vec<TraceStep>,
 }
 
+/// A step as it is kept: with little to share and to give back, for every request has some.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) kind: TraceKind,
+    pub(super) at_us: Micros,
+    /// Where it is.
+    pub(super) service: Arc<str>,
+    pub(super) worker: Option<Arc<ServerInfo>>,
+    /// The version and the endpoint that are asked for, where that begins or changes.
+    pub(super) asked: Option<(Arc<str>, Arc<str>)>,
+}
+
 #[derive(Debug)]
 struct Entry {
     namespace: Arc<str>,
-    traced: TracedRequest,
+    request: RequestId,
+    parent: Option<RequestId>,
+    gateway: GatewayId,
+    steps: Vec<Step>,
     children: Vec<RequestId>,
 }
+
+impl Entry {
+    fn told(&self) -> TracedRequest {
+        let mut asked: (Arc<str>, Arc<str>) = Default::default();
+        let step = |step: &Step| {
+            if let Some(now) = &step.asked {
+                asked.clone_from(now);
+            }
+            let (version, endpoint) = asked.clone();
+            let worker = step.worker.as_ref();
+            TraceStep {
+                kind: step.kind,
+                at_us: step.at_us,
+                service: Arc::clone(&step.service),
+                version: worker.map_or(version, |worker| Arc::clone(&worker.version)),
+                instance: worker.map_or_else(Arc::default, |worker| Arc::clone(&worker.instance)),
+                endpoint,
+            }
+        };
+        TracedRequest {
+            request: self.request,
+            parent: self.parent,
+            gateway: self.gateway,
+            steps: self.steps.iter().map(step).collect(),
+        }
+    }
+}
+
+/// Under which an open request is found here, and nothing later ever is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TraceNumber(u64);
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Traces {
-    requests: BTreeMap<RequestId, Entry>,
-    order: VecDeque<RequestId>,
+    /// Oldest first; their numbers follow one another.
+    entries: VecDeque<Entry>,
+    first: u64,
+    /// The newest of each id.
+    numbers: BTreeMap<RequestId, u64>,
     max: usize,
 }
 
@@ -84,37 +134,60 @@ impl Traces {
         }
     }
 
-    pub(crate) fn begin(&mut self, namespace: &Arc<str>, traced: TracedRequest) {
+    /// The way of a request begins, for the sake of another one perhaps.
+    pub(super) fn begin(
+        &mut self,
+        namespace: &Arc<str>,
+        (request, parent): (RequestId, Option<RequestId>),
+        gateway: GatewayId,
+        accepted: Step,
+    ) -> TraceNumber {
+        let number = self.first + self.entries.len() as u64;
         if self.max == 0 {
-            return;
+            return TraceNumber(number);
         }
-        if self.order.len() == self.max {
-            let oldest = self.order.pop_front();
-            oldest.map(|oldest| self.requests.remove(&oldest));
+        if self.entries.len() == self.max {
+            self.forget_oldest();
         }
-        let (request, parent) = (traced.request, traced.parent);
-        if let Some(parent) = parent.and_then(|parent| self.requests.get_mut(&parent))
+        if let Some(parent) = parent.and_then(|parent| self.numbers.get(&parent).copied())
+            && let Some(parent) = self.entry(parent)
             && parent.namespace == *namespace
             && parent.children.len() < CHILDREN_MAX
         {
             parent.children.push(request);
         }
-        let namespace = Arc::clone(namespace);
-        let entry = Entry {
-            namespace,
-            traced,
+        let mut steps = Vec::with_capacity(4);
+        steps.push(accepted);
+        self.entries.push_back(Entry {
+            namespace: Arc::clone(namespace),
+            request,
+            parent,
+            gateway,
+            steps,
             children: Vec::new(),
-        };
-        // An id that is used again after its request ended: the newer one counts.
-        if self.requests.insert(request, entry).is_some() {
-            self.order.retain(|known| *known != request);
-        }
-        self.order.push_back(request);
+        });
+        self.numbers.insert(request, number);
+        TraceNumber(number)
     }
 
-    pub(crate) fn step(&mut self, request: RequestId, step: impl FnOnce() -> TraceStep) {
-        if let Some(entry) = self.requests.get_mut(&request) {
-            let steps = &mut entry.traced.steps;
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.entries.pop_front() else {
+            return;
+        };
+        // An id that was used again after its request ended stands for the newer one.
+        if self.numbers.get(&oldest.request) == Some(&self.first) {
+            self.numbers.remove(&oldest.request);
+        }
+        self.first += 1;
+    }
+
+    fn entry(&mut self, number: u64) -> Option<&mut Entry> {
+        let at = number.checked_sub(self.first)?;
+        self.entries.get_mut(usize::try_from(at).ok()?)
+    }
+
+    pub(super) fn step(&mut self, number: TraceNumber, step: impl FnOnce() -> Step) {
+        if let Some(Entry { steps, .. }) = self.entry(number.0) {
             // The end always has its place.
             if steps.len() < STEPS_MAX {
                 steps.push(step());
@@ -129,7 +202,9 @@ impl Traces {
         let mut found = Vec::new();
         let mut ahead = VecDeque::from([request]);
         while let Some(next) = ahead.pop_front() {
-            let Some(entry) = self.requests.get(&next) else {
+            let number = self.numbers.get(&next);
+            let at = number.map(|number| (number - self.first) as usize);
+            let Some(entry) = at.and_then(|at| self.entries.get(at)) else {
                 continue;
             };
             // A client may name itself as its parent.
@@ -139,7 +214,7 @@ impl Traces {
             if entry.namespace != *namespace || known || found.len() == ANSWER_MAX {
                 continue;
             }
-            found.push(entry.traced.clone());
+            found.push(entry.told());
             ahead.extend(&entry.children);
         }
         found
