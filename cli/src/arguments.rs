@@ -10,6 +10,7 @@ use crate::cmd::gateway::Gateway;
 use crate::cmd::push::Push;
 use crate::cmd::queue::Queue;
 use crate::cmd::restore::Restore;
+use crate::cmd::result::ShowResult;
 use crate::cmd::serve::Serve;
 use crate::cmd::service::Service;
 use crate::cmd::topic::Topic;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Topic(Topic),
     Service(Service),
     Trace(Trace),
+    Result(ShowResult),
     Checkpoint(Checkpoint),
     Backup(Backup),
     Restore(Restore),

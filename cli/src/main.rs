@@ -63,6 +63,7 @@ async fn run(command: Command) -> Result<Exit, Failure> {
         Command::Topic(topic) => topic.run().await,
         Command::Service(service) => service.run().await,
         Command::Trace(trace) => trace.run().await,
+        Command::Result(result) => result.run().await,
         Command::Checkpoint(checkpoint) => checkpoint.run().await,
         Command::Backup(backup) => backup.run().await,
         Command::Restore(restore) => restore.run().await,

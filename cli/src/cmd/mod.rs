@@ -8,6 +8,7 @@ pub(crate) mod gateway;
 pub(crate) mod push;
 pub(crate) mod queue;
 pub(crate) mod restore;
+pub(crate) mod result;
 pub(crate) mod serve;
 pub(crate) mod service;
 pub(crate) mod topic;

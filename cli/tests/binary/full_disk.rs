@@ -1,6 +1,7 @@
 //! The binary on a disk that is really full.
 
 mod image;
+mod requests;
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,9 +1,10 @@
 //! Two gateways, four workers, many requests, and one of them killed in the middle. Each request names
 //! itself in its body; what comes back must be the answer to exactly this one.
 
+mod caller;
+mod killed;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,8 +12,10 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use verteilt_client::{Client, Request, Response, ServeOptions, Serving};
 
+use self::caller::Caller;
 use crate::gateway::Gateway;
 use crate::process::{Broker, DEADLINE};
+use crate::worker::answer_to;
 
 const WORKERS: usize = 4;
 const CALLERS: usize = 64;
@@ -42,7 +45,7 @@ async fn worker(url: &str, runs: &Runs) -> (Client, Serving) {
                 .parse()
                 .unwrap();
             tokio::time::sleep(Duration::from_micros(number * 7_919 % 3_000)).await;
-            Ok::<_, verteilt_client::ClientError>(Response::new(format!("answer to {text}")))
+            Ok::<_, verteilt_client::ClientError>(Response::new(answer_to(&text)))
         }
     };
     let serving = client
@@ -50,52 +53,6 @@ async fn worker(url: &str, runs: &Runs) -> (Client, Serving) {
         .await
         .unwrap();
     (client, serving)
-}
-
-/// One keep-alive connection.
-struct Caller {
-    stream: BufReader<TcpStream>,
-}
-
-impl Caller {
-    fn connect(gateway: &str) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(gateway.strip_prefix("http://").unwrap())?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        Ok(Self {
-            stream: BufReader::new(stream),
-        })
-    }
-
-    fn ask(&mut self, body: &str) -> std::io::Result<(u16, String)> {
-        let length = body.len();
-        let request =
-            format!("POST /storm/x HTTP/1.1\r\nHost: g\r\nContent-Length: {length}\r\n\r\n{body}");
-        self.stream.get_mut().write_all(request.as_bytes())?;
-        let (mut status, mut length) = (None, 0);
-        loop {
-            let mut line = String::new();
-            if self.stream.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            let line = line.trim_end();
-            if line.is_empty() {
-                break;
-            }
-            if status.is_none() {
-                status = line
-                    .split(' ')
-                    .nth(1)
-                    .and_then(|status| status.parse().ok());
-            }
-            if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.parse().unwrap();
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
-        Ok((status.unwrap_or(0), String::from_utf8(body).unwrap()))
-    }
 }
 
 /// What became of all requests.
@@ -123,13 +80,13 @@ fn call(gateway: &str, numbers: &AtomicU64, tally: &Tally, middle: impl Fn(u64))
             tally.broken.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        match open.ask(&body) {
-            Ok((200, answer)) => {
-                assert_eq!(answer, format!("answer to {body}"), "the answer of another");
+        match open.ask("POST /storm/x", &body) {
+            Ok(answer) if answer.status == 200 => {
+                assert_eq!(answer.body, answer_to(&body), "the answer of another");
                 tally.answered.fetch_add(1, Ordering::Relaxed);
             }
-            Ok((status, answer)) => {
-                assert!(status >= 500, "{status} {answer}");
+            Ok(answer) => {
+                assert!(answer.status >= 500, "{answer:?}");
                 tally.refused.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {

@@ -1,6 +1,8 @@
 //! Requests of durability `disk` through a broker that is killed: before they begin, while they run,
 //! and after they were answered.
 
+mod stopped;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

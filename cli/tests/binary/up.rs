@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::mpsc::Receiver;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use crate::process::{
@@ -42,22 +43,47 @@ fn files_are_summed_and_again_at_the_next_run() {
     }
 }
 
-/// Waits for a line that begins so, and gives its rest.
-fn rest(lines: &Receiver<Vec<u8>>, prefix: &str) -> String {
-    loop {
-        let line = lines
-            .recv_timeout(DEADLINE)
-            .unwrap_or_else(|_| panic!("no line {prefix:?}"));
-        if let Some(rest) = String::from_utf8_lossy(&line).strip_prefix(prefix) {
-            return rest.trim().to_owned();
+/// `verteilt up` that stays. Its process group, with the services that it started, is killed when dropped.
+struct Up {
+    child: Option<Child>,
+    lines: Receiver<Vec<u8>>,
+}
+
+impl Up {
+    fn start(command: &mut Command) -> Self {
+        let mut child = spawn(command.process_group(0));
+        let lines = lines(&mut child);
+        let child = Some(child);
+        Self { child, lines }
+    }
+
+    /// Waits for a line that begins so, and gives its rest.
+    fn rest(&self, prefix: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(DEADLINE);
+            let line = line.unwrap_or_else(|_| panic!("no line {prefix:?}"));
+            if let Some(rest) = String::from_utf8_lossy(&line).strip_prefix(prefix) {
+                return rest.trim().to_owned();
+            }
         }
+    }
+
+    /// As by Ctrl-C.
+    fn stop(mut self) {
+        signal(self.child.as_ref().unwrap(), Signal::INT);
+        let up = finish(self.child.take().unwrap());
+        assert_eq!(up.status.code(), Some(0), "{}", stderr(&up));
     }
 }
 
-fn stop(up: Child) {
-    signal(&up, Signal::INT);
-    let up = finish(up);
-    assert_eq!(up.status.code(), Some(0), "{}", stderr(&up));
+impl Drop for Up {
+    fn drop(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        let group = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        // Gone already where it ended by itself.
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = child.wait();
+    }
 }
 
 #[test]
@@ -65,18 +91,17 @@ fn broker_and_gateway_stay_up() {
     let folder = tempfile::tempdir().unwrap();
     some_files(folder.path());
     let data = tempfile::tempdir().unwrap();
-    let mut up = spawn(&mut up(&data.path().join("data"), folder.path()));
-    let lines = lines(&mut up);
-    let page = rest(&lines, "page");
-    let url = rest(&lines, "broker");
-    let gateway = rest(&lines, "gateway");
-    let metrics = rest(&lines, "metrics");
-    let shop = rest(&lines, "shop");
+    let up = Up::start(&mut up(&data.path().join("data"), folder.path()));
+    let page = up.rest("page");
+    let url = up.rest("broker");
+    let gateway = up.rest("gateway");
+    let metrics = up.rest("metrics");
+    let shop = up.rest("shop");
     assert!(
         shop.ends_with("start it where the sources are, or say --services DIR"),
         "{shop}"
     );
-    rest(&lines, "Ctrl-C");
+    up.rest("Ctrl-C");
 
     let (status, shown) = http("GET", &page, &[], b"");
     assert!(
@@ -108,7 +133,7 @@ fn broker_and_gateway_stay_up() {
         (&peeked[0]["body"], &peeked[0]["priority"]),
         (&"by http".into(), &3.into())
     );
-    stop(up);
+    up.stop();
 }
 
 #[test]
@@ -126,15 +151,13 @@ fn jobs_that_were_left_over_are_done_first() {
     let data = tempfile::tempdir().unwrap();
     let data = data.path().join("data");
     // Killed after its work: what is pushed now waits for the next run.
-    let mut first = spawn(&mut up(&data, folder.path()));
-    let printed = lines(&mut first);
-    let url = rest(&printed, "broker");
-    rest(&printed, "Ctrl-C");
+    let first = Up::start(&mut up(&data, folder.path()));
+    let url = first.rest("broker");
+    first.rest("Ctrl-C");
     let left = folder.path().join("inner").join("7 x");
     let mut push = verteilt(["push", "up.sums", "--url", &url]);
     assert!(run(push.arg(left)).status.success());
-    first.kill().unwrap();
-    first.wait().unwrap();
+    drop(first);
 
     let told = stdout(&run(up(&data, folder.path()).arg("--once")));
     assert!(told.contains("jobs left over from before: 1;"), "{told}");
@@ -166,16 +189,15 @@ fn what_the_rest_of_the_shop_lacks_is_told_and_not_fetched() {
         let data = tempfile::tempdir().unwrap();
         let mut up = up(&data.path().join("data"), folder.path());
         up.arg("--services").arg(services.path());
-        let mut up = spawn(up.env("PATH", path.path()));
-        let lines = lines(&mut up);
-        let shop = rest(&lines, "shop");
+        let up = Up::start(up.env("PATH", path.path()));
+        let shop = up.rest("shop");
         assert!(
             shop.starts_with("stock, cart, page; nothing in Node: "),
             "{shop}"
         );
         assert!(shop.contains(told), "{shop}");
-        rest(&lines, "Ctrl-C");
-        stop(up);
+        up.rest("Ctrl-C");
+        up.stop();
     }
     assert_eq!(fs::read_dir(services.path()).unwrap().count(), 1);
 }

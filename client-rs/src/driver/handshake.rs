@@ -58,13 +58,19 @@ async fn connect_unbounded(
         &hello(shared, held),
         &[],
     );
-    transport.write_all(&out).await.map_err(failed)?;
-    transport.flush().await.map_err(failed)?;
+    let said = match transport.write_all(&out).await {
+        Ok(()) => transport.flush().await,
+        failed => failed,
+    };
     let mut inflow = Inflow::default();
     let welcome = loop {
         let Some(frame) = inflow.frame()? else {
             let read = poll_fn(|context| inflow.poll_read(&mut transport, context));
-            read.await.map_err(failed)?;
+            // A broker that takes no more connections says why and closes at once, perhaps before it
+            // was greeted: its reason counts for more than that it could not be.
+            if let Err(error) = read.await {
+                return Err(failed(said.err().unwrap_or(error)));
+            }
             continue;
         };
         if let Some(welcome) = welcome(&frame)? {
