@@ -32,6 +32,8 @@ const DECLARED: Duration = Duration::from_secs(5);
 
 /// A queue has no jobs to show before it has chosen its leader, which it does well within this.
 const LED: Duration = Duration::from_secs(5);
+/// A million jobs in the log of a queue take it longer to be counted again.
+const COUNTED: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A RabbitMQ and the port mapper that it needs.
@@ -120,7 +122,7 @@ impl Peer for RabbitMq {
             if found == jobs {
                 return Ok(());
             }
-            let is_waiting = begun.elapsed() < LED;
+            let is_waiting = begun.elapsed() < COUNTED;
             ensure!(
                 is_waiting,
                 "{jobs} were confirmed, {found} are there after the kill"
