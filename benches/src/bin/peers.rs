@@ -363,10 +363,10 @@ impl Contest<'_> {
     fn demands(&mut self) {
         let report = &mut self.report;
         let ratio = "push: Verteilt to Redis";
-        report.demand("push at least 3 times Redis", ratio, |x| x >= 3.0);
+        report.demand("push at least 6 times Redis", ratio, |x| x >= 6.0);
         let ratio = "reserve+ack: Verteilt to Redis";
-        report.demand("reserve+ack at least twice Redis", ratio, |x| x >= 2.0);
+        report.demand("reserve+ack at least 4 times Redis", ratio, |x| x >= 4.0);
         let ratio = "delivery median to one fdatasync: Verteilt";
-        report.demand("delivery at most 2 fdatasync", ratio, |x| x <= 2.0);
+        report.demand("delivery at most 1.4 fdatasync", ratio, |x| x <= 1.4);
     }
 }
