@@ -181,9 +181,14 @@ impl Traces {
         self.first += 1;
     }
 
+    /// Where an entry is now; none if it is forgotten.
+    fn at(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.first)?).ok()
+    }
+
     fn entry(&mut self, number: u64) -> Option<&mut Entry> {
-        let at = number.checked_sub(self.first)?;
-        self.entries.get_mut(usize::try_from(at).ok()?)
+        let at = self.at(number)?;
+        self.entries.get_mut(at)
     }
 
     pub(super) fn step(&mut self, number: TraceNumber, step: impl FnOnce() -> Step) {
@@ -192,7 +197,10 @@ impl Traces {
             if steps.len() < STEPS_MAX {
                 steps.push(step());
             } else if let Some(last) = steps.last_mut() {
+                let asked = last.asked.take();
                 *last = step();
+                // What is asked for from there on goes for those that follow, too.
+                last.asked = last.asked.take().or(asked);
             }
         }
     }
@@ -202,8 +210,7 @@ impl Traces {
         let mut found = Vec::new();
         let mut ahead = VecDeque::from([request]);
         while let Some(next) = ahead.pop_front() {
-            let number = self.numbers.get(&next);
-            let at = number.map(|number| (number - self.first) as usize);
+            let at = self.numbers.get(&next).and_then(|number| self.at(*number));
             let Some(entry) = at.and_then(|at| self.entries.get(at)) else {
                 continue;
             };
@@ -218,5 +225,39 @@ impl Traces {
             ahead.extend(&entry.children);
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(kind: TraceKind, asked: Option<&str>) -> Step {
+        Step {
+            kind,
+            at_us: 1,
+            service: "shop".into(),
+            worker: None,
+            asked: asked.map(|endpoint| (Arc::default(), endpoint.into())),
+        }
+    }
+
+    #[test]
+    fn a_way_with_too_many_steps_ends_where_it_was_sent_to_last() {
+        let (mut traces, namespace) = (Traces::new(1), Arc::from("n"));
+        let (request, accepted) = (RequestId(7), step(TraceKind::Accepted, Some("first")));
+        let ids = (request, None);
+        let number = traces.begin(&namespace, ids, GatewayId(0), accepted);
+        for _ in 1..STEPS_MAX {
+            traces.step(number, || step(TraceKind::Waiting, None));
+        }
+        traces.step(number, || step(TraceKind::Forwarded, Some("second")));
+        traces.step(number, || step(TraceKind::Ended(None), None));
+        let steps = traces.of(&namespace, request).remove(0).steps;
+        assert_eq!(steps.len(), STEPS_MAX);
+        assert_eq!(&*steps[STEPS_MAX - 2].endpoint, "first");
+        let last = &steps[STEPS_MAX - 1];
+        assert_eq!(last.kind, TraceKind::Ended(None));
+        assert_eq!(&*last.endpoint, "second");
     }
 }
