@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
@@ -66,15 +64,9 @@ struct JsonHeader<'a> {
     value_base64: Option<String>,
 }
 
-/// As text, else as Base64.
-fn text_or_base64(bytes: &[u8]) -> (Option<&str>, Option<String>) {
-    let text = std::str::from_utf8(bytes).ok();
-    (text, text.is_none().then(|| BASE64.encode(bytes)))
-}
-
 impl<'a> From<&'a Header> for JsonHeader<'a> {
     fn from(header: &'a Header) -> Self {
-        let (value, value_base64) = text_or_base64(&header.value);
+        let (value, value_base64) = output::text_or_base64(&header.value);
         Self {
             name: &header.name,
             value,
@@ -128,7 +120,7 @@ impl ShowResult {
         kept: Duration,
     ) -> Result<(), Failure> {
         if self.json {
-            let (text, body_base64) = text_or_base64(body);
+            let (text, body_base64) = output::text_or_base64(body);
             return output::json(&Json::Replied {
                 status,
                 headers: headers.iter().map(JsonHeader::from).collect(),

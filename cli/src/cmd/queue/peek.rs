@@ -1,7 +1,5 @@
 //! `verteilt queue peek`: jobs as they wait, without taking them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use verteilt_client::{JobState, PeekedJob};
@@ -66,7 +64,7 @@ struct Shown<'a> {
 
 impl<'a> From<&'a PeekedJob> for Shown<'a> {
     fn from(job: &'a PeekedJob) -> Self {
-        let body = std::str::from_utf8(&job.body).ok();
+        let (body, body_base64) = output::text_or_base64(&job.body);
         Self {
             id: job.id,
             priority: job.priority,
@@ -75,7 +73,7 @@ impl<'a> From<&'a PeekedJob> for Shown<'a> {
             due_ms: job.due_ms,
             body_bytes: job.body_bytes,
             body,
-            body_base64: body.is_none().then(|| BASE64.encode(&job.body)),
+            body_base64,
             body_cut: (job.body.len() as u64) < job.body_bytes,
         }
     }

@@ -3,8 +3,6 @@
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use serde::Serialize;
 use verteilt_client::{ClientError, Consumer, ConsumerOptions, Record, StartAt};
@@ -64,22 +62,19 @@ struct Shown<'a> {
 
 impl<'a> From<&'a Record> for Shown<'a> {
     fn from(record: &'a Record) -> Self {
-        let (key, value) = (text(&record.key), text(&record.value));
+        let (key, key_base64) = output::text_or_base64(&record.key);
+        let (value, value_base64) = output::text_or_base64(&record.value);
         let has_key = !record.key.is_empty();
         Self {
             partition: record.partition,
             offset: record.offset,
             time_ms: record.time_ms,
             key: key.filter(|_| has_key),
-            key_base64: key.is_none().then(|| BASE64.encode(&record.key)),
+            key_base64,
             value,
-            value_base64: value.is_none().then(|| BASE64.encode(&record.value)),
+            value_base64,
         }
     }
-}
-
-fn text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok()
 }
 
 impl Tail {
