@@ -110,8 +110,7 @@ impl Cycle {
     }
 
     fn acked(&self, due: Instant) {
-        self.ack.record(due, 1);
-        self.running.watch.add(1);
+        self.running.answered(&self.ack, &Turn { due, jobs: 1 });
         self.room.add_permits(1);
         self.acked.fetch_add(1, Ordering::SeqCst);
         self.look_whether_drained();

@@ -139,5 +139,6 @@ async fn overdue(running: &Running, begun: Instant) {
         () = time_is_up => running.over.cancel(),
         () = running.over.cancelled() => {}
     }
+    running.end_turns();
     sleep(GRACE).await;
 }

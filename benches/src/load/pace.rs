@@ -5,7 +5,7 @@
 //! is charged for everything that was due in that second, although none of it was sent.
 
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub(super) struct Pace {
     left: AtomicU64,
     batch: u64,
     over: CancellationToken,
+    /// As `over` says, where looking costs next to nothing.
+    ended: AtomicBool,
     is_timed: bool,
     schedule: Option<Schedule>,
 }
@@ -78,6 +80,7 @@ impl Pace {
             left: AtomicU64::new(plan.jobs.unwrap_or(u64::MAX)),
             batch,
             over,
+            ended: AtomicBool::new(false),
             is_timed: plan.keep == Keep::Times,
             schedule,
         });
@@ -96,6 +99,11 @@ impl Pace {
         self.begun
     }
 
+    /// There will be no more turns.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until a request is due. None: there will be no more.
     pub(super) async fn next(&self) -> Option<Turn> {
         let due = match &self.schedule {
@@ -104,7 +112,7 @@ impl Pace {
             // Any time will do, and a clock is not for nothing.
             None => self.begun,
         };
-        if self.over.is_cancelled() {
+        if self.ended.load(Ordering::Relaxed) {
             return None;
         }
         let order = Ordering::Relaxed;

@@ -1,17 +1,19 @@
 //! Takes and acks a backlog. Single: a subscription on each connection, an ack for every job, those
 //! awaited together. Batches: a reserve that asks for so many, and an ack of them all.
 
-use std::future::Future;
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
-use verteilt_client::{Client, ClientError, Credit, Job};
+use anyhow::{Result, anyhow, ensure};
+use futures_util::{FutureExt as _, StreamExt as _};
+use verteilt_client::{Client, ClientError, Credit, Job, Settling, Subscription};
 
 use super::Tasks;
+use super::pace::Turn;
 use super::running::Running;
 use super::timer::Timer;
 
@@ -62,8 +64,11 @@ impl Backlog {
 
     /// A job was acked; the last one ends the load.
     fn acked(&self, since: Instant) {
-        self.ack.record(since, 1);
-        self.running.watch.add(1);
+        let turn = Turn {
+            due: since,
+            jobs: 1,
+        };
+        self.running.answered(&self.ack, &turn);
         if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.running.over.cancel();
         }
@@ -71,40 +76,84 @@ impl Backlog {
 }
 
 async fn ack_as_they_come(backlog: Arc<Backlog>, client: Client) -> Result<()> {
-    let running = &backlog.running;
-    let credit = Credit::jobs(running.plan.in_flight as u32);
-    let mut jobs = client.subscribe(&running.plan.queue, credit).await?;
-    let mut acks = FuturesUnordered::new();
-    let mut ids = Vec::new();
-    let mut over = std::pin::pin!(running.over.cancelled());
-    loop {
-        tokio::select! {
-            biased;
-            Some((id, since, acked)) = acks.next() => {
-                if is_settled(acked)? {
-                    backlog.acked(since);
-                    ids.push(id);
-                }
-                if !running.keeps_ids() {
-                    ids.clear();
-                }
-            }
-            job = jobs.next() => {
-                let job = job.context("the subscription ended")?;
-                backlog.check(&job)?;
-                acks.push(ack(job));
-            }
-            () = &mut over => break,
-        }
+    let plan = &backlog.running.plan;
+    let credit = Credit::jobs(plan.in_flight as u32);
+    let jobs = client.subscribe(&plan.queue, credit).await?;
+    let mut worker = Worker {
+        backlog: &backlog,
+        jobs,
+        acks: VecDeque::new(),
+        ids: Vec::new(),
+    };
+    tokio::select! {
+        biased;
+        failed = poll_fn(|context| worker.poll(context)) => return Err(failed),
+        () = backlog.running.over.cancelled() => {}
     }
-    running.keep(ids);
+    let ids = std::mem::take(&mut worker.ids);
+    backlog.running.keep(ids);
     Ok(())
 }
 
-fn ack(job: Job) -> impl Future<Output = (u64, Instant, Result<(), ClientError>)> {
-    let since = Instant::now();
-    let id = job.id();
-    async move { (id, since, job.ack().await) }
+/// Acks each job when it comes. The acks are awaited in their order, in which they are mostly answered.
+struct Worker<'a> {
+    backlog: &'a Backlog,
+    jobs: Subscription,
+    acks: VecDeque<Ack>,
+    ids: Vec<u64>,
+}
+
+struct Ack {
+    id: u64,
+    since: Instant,
+    answer: Settling,
+}
+
+impl Worker<'_> {
+    /// Ready: it cannot go on.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<anyhow::Error> {
+        let work = self.poll_work(context);
+        work.map(|work| {
+            work.err()
+                .unwrap_or_else(|| anyhow!("the subscription ended"))
+        })
+    }
+
+    fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        while let Poll::Ready(job) = self.jobs.poll_next_unpin(context) {
+            let Some(job) = job else {
+                return Poll::Ready(Ok(()));
+            };
+            self.backlog.check(&job)?;
+            let mut ack = Ack {
+                id: job.id(),
+                since: self.backlog.ack.begin(),
+                answer: job.ack(),
+            };
+            // Sent with the first poll.
+            match ack.answer.poll_unpin(context) {
+                Poll::Ready(answer) => self.answered(&ack, answer)?,
+                Poll::Pending => self.acks.push_back(ack),
+            }
+        }
+        while let Some(ack) = self.acks.front_mut() {
+            let answer = ready!(ack.answer.poll_unpin(context));
+            if let Some(ack) = self.acks.pop_front() {
+                self.answered(&ack, answer)?;
+            }
+        }
+        Poll::Pending
+    }
+
+    fn answered(&mut self, ack: &Ack, answer: Result<(), ClientError>) -> Result<()> {
+        if is_settled(answer)? {
+            self.backlog.acked(ack.since);
+            if self.backlog.running.keeps_ids() {
+                self.ids.push(ack.id);
+            }
+        }
+        Ok(())
+    }
 }
 
 async fn ack_batches(backlog: Arc<Backlog>, client: Client) -> Result<()> {
@@ -112,13 +161,13 @@ async fn ack_batches(backlog: Arc<Backlog>, client: Client) -> Result<()> {
     let (queue, batch) = (&running.plan.queue, running.plan.batch as u32);
     let mut ids = Vec::new();
     while !running.over.is_cancelled() {
-        let asked = Instant::now();
+        let asked = backlog.reserve.begin();
         let jobs = client.reserve(queue, batch, WAIT).await?;
         if jobs.is_empty() {
             continue;
         }
         backlog.reserve.record(asked, jobs.len() as u64);
-        let since = Instant::now();
+        let since = backlog.ack.begin();
         let reserved: Vec<u64> = jobs.iter().map(Job::id).collect();
         jobs.iter().try_for_each(|job| backlog.check(job))?;
         for (id, acked) in reserved.into_iter().zip(client.ack_all(jobs).await) {

@@ -81,8 +81,17 @@ impl Running {
 
     /// A request was answered.
     pub(super) fn answered(&self, timer: &Timer, turn: &Turn) {
-        timer.record(turn.due, turn.jobs);
         self.watch.add(turn.jobs);
+        if let Some(now) = timer.record(turn.due, turn.jobs) {
+            self.watch.answered(now);
+        }
+    }
+
+    /// Nothing is begun any more.
+    pub(super) fn end_turns(&self) {
+        if let Some(pace) = self.pace.get() {
+            pace.end();
+        }
     }
 
     /// Whether the ids of the jobs are wanted.

@@ -17,6 +17,7 @@ const DIGITS: u8 = 3;
 #[derive(Debug)]
 pub(super) struct Timer {
     name: &'static str,
+    made: Instant,
     /// None: nobody wants to know, and clocks cost time.
     times: Option<Mutex<Histogram<u64>>>,
 }
@@ -28,15 +29,27 @@ impl Timer {
                 .expect("these bounds and digits make a histogram")
         };
         let times = counts.then(|| Mutex::new(histogram()));
-        Self { name, times }
+        let made = Instant::now();
+        Self { name, made, times }
     }
 
-    /// The step of `jobs` jobs ended now.
-    pub(super) fn record(&self, since: Instant, jobs: u64) {
-        if let Some(times) = &self.times {
-            let took_ns = u64::try_from(since.elapsed().as_nanos()).unwrap_or(MOST_NS);
-            times.lock().saturating_record_n(took_ns, jobs);
+    /// A step begins: now, or at any time where times are not kept.
+    pub(super) fn begin(&self) -> Instant {
+        if self.times.is_some() {
+            Instant::now()
+        } else {
+            self.made
         }
+    }
+
+    /// The step of `jobs` jobs ended now. Returns when that was, if times are kept.
+    pub(super) fn record(&self, since: Instant, jobs: u64) -> Option<Instant> {
+        let times = self.times.as_ref()?;
+        let now = Instant::now();
+        let took = now.saturating_duration_since(since);
+        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(MOST_NS);
+        times.lock().saturating_record_n(took_ns, jobs);
+        Some(now)
     }
 
     pub(super) fn latency(&self) -> Option<Latency> {

@@ -15,7 +15,7 @@ pub struct Watch {
     shown: Arc<Shown>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shown {
     phase: Mutex<Option<Phase>>,
     done: AtomicU64,
@@ -23,26 +23,38 @@ struct Shown {
 }
 
 /// The longest time in which nothing was answered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Gap {
-    begun: Mutex<Option<Instant>>,
+    made: Instant,
     /// Microseconds since then.
     last_us: AtomicU64,
     longest_us: AtomicU64,
 }
 
+impl Default for Shown {
+    fn default() -> Self {
+        let gap = Gap {
+            made: Instant::now(),
+            last_us: AtomicU64::new(0),
+            longest_us: AtomicU64::new(0),
+        };
+        Self {
+            phase: Mutex::default(),
+            done: AtomicU64::new(0),
+            gap,
+        }
+    }
+}
+
 impl Gap {
     fn begin(&self) {
-        *self.begun.lock() = Some(Instant::now());
-        self.last_us.store(0, Ordering::Relaxed);
+        let now_us = self.made.elapsed().as_micros() as u64;
+        self.last_us.store(now_us, Ordering::Relaxed);
         self.longest_us.store(0, Ordering::Relaxed);
     }
 
-    fn answered(&self) {
-        let Some(begun) = *self.begun.lock() else {
-            return;
-        };
-        let now_us = begun.elapsed().as_micros() as u64;
+    fn answered(&self, at: Instant) {
+        let now_us = at.saturating_duration_since(self.made).as_micros() as u64;
         let last_us = self.last_us.fetch_max(now_us, Ordering::Relaxed);
         let gap_us = now_us.saturating_sub(last_us);
         self.longest_us.fetch_max(gap_us, Ordering::Relaxed);
@@ -81,12 +93,17 @@ impl Watch {
         *self.shown.phase.lock() = Some(Phase { what, total });
     }
 
+    /// So many more are done.
     pub(super) fn add(&self, jobs: u64) {
         self.shown.done.fetch_add(jobs, Ordering::Relaxed);
-        self.shown.gap.answered();
     }
 
-    /// The longest time between two answers.
+    /// Something was answered then.
+    pub(super) fn answered(&self, at: Instant) {
+        self.shown.gap.answered(at);
+    }
+
+    /// The longest time between two answers; zero where no times are kept.
     pub(super) fn longest_gap(&self) -> Duration {
         Duration::from_micros(self.shown.gap.longest_us.load(Ordering::Relaxed))
     }
