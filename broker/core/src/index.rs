@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{JobId, Millis, QueueId, SessionId, SubscriptionKey};
 use crate::job::{Job, Place};
-use crate::lane::Entry;
+use crate::lane::{Entry, Lane, LeaseEntry};
 use crate::queue::Queue;
 use crate::session::{Session, Subscription};
+
+/// Who has a job, and against which credit it counts.
+pub(crate) type Holder = (SessionId, SubscriptionKey);
 
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     pub(crate) queues: Vec<Queue>,
     /// When leases end.
-    pub(crate) leases: BTreeSet<(Millis, JobId)>,
+    pub(crate) leases: Lane<LeaseEntry>,
     /// When the next job of a queue is due.
     heads: BTreeSet<(Millis, QueueId)>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
@@ -52,7 +55,7 @@ impl Index {
                 self.move_head(job.queue, before);
             }
             Place::Leased(lease) => {
-                self.leases.insert((lease.until_ms, id));
+                self.leases.insert(lease.entry(id));
                 self.queue(job.queue).leased += 1;
                 self.sessions
                     .entry(lease.session)
@@ -73,7 +76,7 @@ impl Index {
         }
     }
 
-    /// Returns whether the job stood in line, where a stale entry may remain.
+    /// Returns whether the job stood in line, where a stale entry may remain, as in `leases`.
     pub(crate) fn remove(&mut self, id: JobId, job: &Job) -> bool {
         let entry = (job.due_ms, id);
         match &job.place {
@@ -83,7 +86,7 @@ impl Index {
             }
             Place::Queued => self.unschedule(entry, job),
             Place::Leased(lease) => {
-                self.leases.remove(&(lease.until_ms, id));
+                self.leases.remove(lease.entry(id));
                 self.queue(job.queue).leased -= 1;
                 if let Some(session) = self.sessions.get_mut(&lease.session) {
                     session.leased.remove(&id);
@@ -102,6 +105,40 @@ impl Index {
             }
         }
         false
+    }
+
+    /// Jobs with so many bytes in all have gone to a holder; their leases are noted already.
+    pub(crate) fn hold(&mut self, holder: Holder, ids: &[JobId], bytes: u64) {
+        let (session, subscription) = holder;
+        let session = self.sessions.entry(session).or_default();
+        session.leased.extend(ids);
+        let Some(taker) = self.subscriptions.get_mut(&subscription) else {
+            return;
+        };
+        taker.held_jobs += ids.len() as u32;
+        taker.held_bytes += bytes;
+        if !taker.is_hungry() {
+            let queue = taker.queue;
+            self.queue(queue).hungry.remove(&subscription);
+        }
+    }
+
+    /// The holder has them no longer; their leases are struck off already.
+    pub(crate) fn let_go(&mut self, holder: Holder, ids: &[JobId], bytes: u64) {
+        let (session, subscription) = holder;
+        if let Some(of) = self.sessions.get_mut(&session) {
+            for id in ids {
+                of.leased.remove(id);
+            }
+            if of.connection.is_none() {
+                self.drop_idle_session(session);
+            }
+        }
+        if let Some(taker) = self.subscriptions.get_mut(&subscription) {
+            taker.held_jobs -= ids.len() as u32;
+            taker.held_bytes -= bytes;
+            self.refresh(subscription);
+        }
     }
 
     /// The next job whose time has come but that does not stand in line yet.

@@ -10,7 +10,10 @@
 //! What is stored knows *queued, leased, dead*: whether a queued job is scheduled, failed or ready
 //! follows from its due time and the clock, so that becoming due needs no event.
 
+use std::sync::Arc;
+
 use crate::id::{JobId, Millis, QueueId, SessionId, SubscriptionKey};
+use crate::lane::LeaseEntry;
 
 /// The states that users see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,8 +58,8 @@ pub struct Job {
 pub enum Place {
     /// In line, or waiting for its time.
     Queued,
-    /// With a worker.
-    Leased(Box<Lease>),
+    /// With a worker. Jobs that were leased together share it.
+    Leased(Arc<Lease>),
     /// Out of runs since this time.
     Dead(Millis),
 }
@@ -72,6 +75,61 @@ pub struct Lease {
     pub session: SessionId,
     /// Which credit it counts against; none after a restart.
     pub subscription: SubscriptionKey,
+}
+
+/// Makes the leases of jobs that go to one holder together. Those that end at the same time share
+/// one.
+#[derive(Debug)]
+pub struct Lending {
+    lease: Lease,
+    now_ms: Millis,
+    made: Option<Arc<Lease>>,
+}
+
+impl Lending {
+    pub(crate) fn new(
+        token: u64,
+        session: SessionId,
+        subscription: SubscriptionKey,
+        now_ms: Millis,
+    ) -> Self {
+        let lease = Lease {
+            token,
+            until_ms: now_ms,
+            session,
+            subscription,
+        };
+        Self {
+            lease,
+            now_ms,
+            made: None,
+        }
+    }
+
+    pub(crate) fn holder(&self) -> (SessionId, SubscriptionKey) {
+        (self.lease.session, self.lease.subscription)
+    }
+
+    /// The job is leased for its own time.
+    pub(crate) fn lend(&mut self, job: &mut Job) -> &Lease {
+        let until_ms = self.now_ms + Millis::from(job.lease_ms);
+        let lease = match self.made.take() {
+            Some(lease) if lease.until_ms == until_ms => lease,
+            _ => Arc::new(Lease {
+                until_ms,
+                ..self.lease.clone()
+            }),
+        };
+        job.take(Arc::clone(&lease));
+        self.made.insert(lease)
+    }
+}
+
+impl Lease {
+    /// How a job with this lease stands in the line of leases.
+    pub(crate) fn entry(&self, id: JobId) -> LeaseEntry {
+        (self.until_ms, self.token, id)
+    }
 }
 
 impl Job {
@@ -122,13 +180,13 @@ impl Job {
 
     // ---- the moves; each is legal from one place only
 
-    pub(crate) fn take(&mut self, lease: Lease) {
+    pub(crate) fn take(&mut self, lease: Arc<Lease>) {
         assert!(
             matches!(self.place, Place::Queued),
             "only a queued job can be leased"
         );
         self.attempts = self.attempts.saturating_add(1);
-        self.place = Place::Leased(Box::new(lease));
+        self.place = Place::Leased(lease);
     }
 
     /// Back to its old place in line.
@@ -154,7 +212,7 @@ impl Job {
 
     pub(crate) fn touch(&mut self, until_ms: Millis) {
         match &mut self.place {
-            Place::Leased(lease) => lease.until_ms = until_ms,
+            Place::Leased(lease) => Arc::make_mut(lease).until_ms = until_ms,
             Place::Queued | Place::Dead(_) => panic!("only a leased job can be touched"),
         }
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::event::{Event, Pushed, RequestEvent};
 use crate::id::{JobId, Millis, Offset, PartitionId, ProducerId, QueueId, SessionId};
-use crate::job::{Job, Lease, Place};
+use crate::job::{Job, Lending, Place};
 use crate::producer::{Producer, Taken};
 use crate::request::Book;
 use crate::topic::Topics;
@@ -20,6 +20,22 @@ pub trait JobSlots {
     fn update(&mut self, id: JobId, change: impl FnOnce(&mut Job)) -> QueueId;
     /// A job is gone.
     fn remove(&mut self, id: JobId) -> Job;
+
+    /// Jobs go to one holder together.
+    fn lend(&mut self, ids: &[JobId], lending: &mut Lending) {
+        for id in ids {
+            self.update(*id, |job| {
+                lending.lend(job);
+            });
+        }
+    }
+
+    /// Jobs are gone; `each` hears what each was.
+    fn remove_all(&mut self, ids: &[JobId], mut each: impl FnMut(JobId, &Job)) {
+        for id in ids {
+            each(*id, &self.remove(*id));
+        }
+    }
 }
 
 /// What is durable beside the jobs themselves. A second one, never stored, serves `memory` jobs.
@@ -186,18 +202,8 @@ impl Ledger {
                 subscription,
                 ids,
             } => {
-                for id in ids {
-                    jobs.update(*id, |job| {
-                        let until_ms = now_ms + Millis::from(job.lease_ms);
-                        let (session, subscription) = (*session, *subscription);
-                        job.take(Lease {
-                            token: *token,
-                            until_ms,
-                            session,
-                            subscription,
-                        });
-                    });
-                }
+                let mut lending = Lending::new(*token, *session, *subscription, now_ms);
+                jobs.lend(ids, &mut lending);
             }
             Event::Acked { ids } => self.remove(jobs, ids, true),
             Event::Purged { ids } => self.remove(jobs, ids, false),
@@ -297,13 +303,12 @@ impl Ledger {
     }
 
     fn remove(&mut self, jobs: &mut impl JobSlots, ids: &[JobId], done: bool) {
-        for id in ids {
-            let job = jobs.remove(*id);
+        jobs.remove_all(ids, |id, job| {
             self.record(job.queue).done += u64::from(done);
             if !self.large.is_empty() {
-                self.large.remove(id);
+                self.large.remove(&id);
             }
-        }
+        });
     }
 
     // The ledger of `memory` jobs hears of no queue being created; it counts by number alone.

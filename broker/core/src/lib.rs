@@ -58,7 +58,7 @@ pub use id::{
     ConnectionId, GatewayId, JobId, Lsn, Micros, Millis, Offset, PartitionId, ProducerId, QueueId,
     RecordId, RequestId, SessionId, SubscriptionKey, TopicId,
 };
-pub use job::{Job, JobState, Lease, Place};
+pub use job::{Job, JobState, Lease, Lending, Place};
 pub use ledger::{JobSlots, Ledger};
 pub use limits::Limits;
 pub use request::{

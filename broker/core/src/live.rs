@@ -1,10 +1,13 @@
 //! The jobs of a running shard with everything that finds them again. A job is taken out of the
 //! index before it changes and put back after, in one place, so that no move can forget a part.
+//! Leasing and acking, of which there are most, do so for many jobs at once.
+
+use std::sync::Arc;
 
 use crate::id::{JobId, Millis, QueueId, SubscriptionKey};
-use crate::index::Index;
-use crate::job::{Job, Place};
-use crate::lane::Entry;
+use crate::index::{Holder, Index};
+use crate::job::{Job, Lending, Place};
+use crate::lane::{Entry, LeaseEntry};
 use crate::ledger::JobSlots;
 use crate::session::{Session, Subscription};
 use crate::table::JobTable;
@@ -38,6 +41,7 @@ impl JobSlots for LiveJobs {
         if was_in_line {
             self.clean(queue, priority);
         }
+        self.clean_leases();
         queue
     }
 
@@ -54,7 +58,86 @@ impl JobSlots for LiveJobs {
             // The next in line may fit where this one did not.
             self.index.hot.insert(job.queue);
         }
+        self.clean_leases();
         job
+    }
+
+    // As `update` for each, with one look at the holder for all.
+    fn lend(&mut self, ids: &[JobId], lending: &mut Lending) {
+        let Self { table, index, .. } = self;
+        let mut lines = Lines::default();
+        let mut bytes = 0;
+        for id in ids {
+            let job = table
+                .get_mut(*id)
+                .expect("an event names a job that is there");
+            if index.remove(*id, job) {
+                lines.add(job);
+            }
+            index.leases.insert(lending.lend(job).entry(*id));
+            index.queue(job.queue).leased += 1;
+            bytes += u64::from(job.length);
+        }
+        index.hold(lending.holder(), ids, bytes);
+        self.clean_all(lines);
+    }
+
+    // As `remove` for each, with one look at the holder for all that it has.
+    fn remove_all(&mut self, ids: &[JobId], mut each: impl FnMut(JobId, &Job)) {
+        let mut lines = Lines::default();
+        // The holder of the jobs since the one at `start`.
+        let (mut holder, mut start, mut bytes) = (None::<Holder>, 0, 0);
+        for (at, id) in ids.iter().enumerate() {
+            let Self { table, index, .. } = self;
+            let job = table
+                .remove(*id)
+                .expect("an event names a job that is there");
+            if id.is_volatile() {
+                self.volatile_bytes -= charge(&job);
+            }
+            let next = job.lease().map(|lease| (lease.session, lease.subscription));
+            if next != holder {
+                if let Some(holder) = holder {
+                    index.let_go(holder, &ids[start..at], bytes);
+                }
+                (holder, start, bytes) = (next, at, 0);
+            }
+            match job.lease() {
+                Some(lease) => {
+                    index.leases.remove(lease.entry(*id));
+                    index.queue(job.queue).leased -= 1;
+                    bytes += u64::from(job.length);
+                }
+                None => {
+                    if index.remove(*id, &job) {
+                        lines.add(&job);
+                        // The next in line may fit where this one did not.
+                        index.hot.insert(job.queue);
+                    }
+                }
+            }
+            each(*id, &job);
+        }
+        if let Some(holder) = holder {
+            self.index.let_go(holder, &ids[start..], bytes);
+        }
+        self.clean_all(lines);
+    }
+}
+
+/// Lines where stale entries may remain: nearly always one.
+#[derive(Default)]
+struct Lines {
+    last: Option<(QueueId, i32)>,
+    before: Vec<(QueueId, i32)>,
+}
+
+impl Lines {
+    fn add(&mut self, job: &Job) {
+        let line = (job.queue, job.priority);
+        if self.last != Some(line) {
+            self.before.extend(self.last.replace(line));
+        }
     }
 }
 
@@ -97,11 +180,30 @@ impl LiveJobs {
                 continue;
             };
             if standing && !self.index.subscriptions.contains_key(&lease.subscription) {
-                lease.subscription = key;
+                Arc::make_mut(lease).subscription = key;
                 self.index.charge(key, length);
             }
         }
         self.index.refresh(key);
+    }
+
+    /// Every lease with its end, those that end first in front.
+    pub(crate) fn leases(&self) -> impl Iterator<Item = (Millis, JobId)> {
+        let is_given = |entry| is_leased(&self.table, entry);
+        let leases = self.index.leases.iter(is_given);
+        leases.map(|(until_ms, _, id)| (until_ms, id))
+    }
+
+    fn clean_all(&mut self, lines: Lines) {
+        for (queue, priority) in lines.before.into_iter().chain(lines.last) {
+            self.clean(queue, priority);
+        }
+        self.clean_leases();
+    }
+
+    fn clean_leases(&mut self) {
+        let Self { table, index, .. } = self;
+        index.leases.clean(|entry| is_leased(table, entry));
     }
 
     fn clean(&mut self, queue: QueueId, priority: i32) {
@@ -118,6 +220,12 @@ pub(crate) const MEMORY_JOB_BYTES: u64 = 128;
 
 fn charge(job: &Job) -> u64 {
     u64::from(job.length) + MEMORY_JOB_BYTES
+}
+
+fn is_leased(table: &JobTable, entry: LeaseEntry) -> bool {
+    let id = entry.2;
+    let lease = table.get(id).and_then(Job::lease);
+    lease.is_some_and(|lease| lease.entry(id) == entry)
 }
 
 fn is_live(table: &JobTable, promoted_ms: Millis, (due_ms, id): Entry) -> bool {

@@ -201,12 +201,7 @@ impl Shard {
     /// at any tick and wake nobody.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Millis> {
-        let lease = self
-            .jobs
-            .index
-            .leases
-            .first()
-            .map(|(until_ms, _)| *until_ms);
+        let lease = self.jobs.leases().next().map(|(until_ms, _)| until_ms);
         let pull = self.jobs.index.pulls.first().map(|(until_ms, _)| *until_ms);
         // More than one tick takes: the rest is due at once.
         let large = self.topics.too_large.first().map(|_| self.now_ms);
@@ -279,7 +274,7 @@ impl Shard {
     /// Jobs that workers hold now.
     #[must_use]
     pub fn leased_len(&self) -> usize {
-        self.jobs.index.leases.len()
+        self.jobs.index.leases.live
     }
 
     fn advance(&mut self, now_ms: Millis) -> Millis {

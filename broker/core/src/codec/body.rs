@@ -96,7 +96,10 @@ impl BodyRun {
         if self.ends_at == 0 {
             return Some((0, cut(self.payload_at, self.single_length)?));
         }
-        let word = |table: usize, at: u64| Some(cut(table + 4 * at as usize, 4)?.get_u32_le());
+        let word = |table: usize, at: u64| {
+            let start = table + 4 * at as usize;
+            Some(bytes.get(start..start + 4)?.get_u32_le())
+        };
         let start = match index.checked_sub(1) {
             None => 0,
             Some(before) => word(self.ends_at, before)?,

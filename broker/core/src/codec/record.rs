@@ -1,6 +1,7 @@
 //! The bytes of durable state in a checkpoint: job records (about 20 bytes each) and the ledger. The same state gives the same bytes: that is what [`crate::Shard`]s are compared by.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -79,7 +80,7 @@ fn job(fields: &mut Fields, before: JobId) -> Result<(JobId, Job), CodecError> {
         attempts_max: fields.narrow()?,
         place: match fields.u8()? {
             QUEUED => Place::Queued,
-            LEASED => Place::Leased(Box::new(Lease {
+            LEASED => Place::Leased(Arc::new(Lease {
                 token: fields.varint()?,
                 until_ms: fields.varint()?,
                 session: SessionId(fields.u128()?),

@@ -264,7 +264,7 @@ fn job(place: Place) -> Job {
 
 #[test]
 fn job_records_of_each_place() {
-    let lease = Box::new(Lease {
+    let lease = std::sync::Arc::new(Lease {
         token: 70,
         until_ms: 2_001,
         session: SESSION,

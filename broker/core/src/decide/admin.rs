@@ -79,9 +79,9 @@ pub(super) fn peek(
         }
         JobState::Leased => {
             let of_queue = |id: &JobId| shard.job(*id).is_some_and(|job| job.queue == queue);
-            let leases = shard.jobs.index.leases.iter();
+            let leases = shard.jobs.leases();
             leases
-                .map(|(_, id)| *id)
+                .map(|(_, id)| id)
                 .filter(of_queue)
                 .take(max)
                 .collect()

@@ -34,8 +34,10 @@ pub(crate) fn round(shard: &Shard, queue: QueueId, out: &mut Decision) {
         return;
     }
     let mut tokens = [shard.volatile_token, shard.lsn];
-    for share in deal(shard, queue) {
-        let [durable, volatile] = share.lots;
+    let (mut shares, order) = deal(shard, queue);
+    for at in order {
+        let share = &mut shares[at];
+        let [durable, volatile] = std::mem::take(&mut share.lots);
         for (kind, lot) in [(1, durable), (0, volatile)] {
             if !lot.ids.is_empty() {
                 tokens[kind] += 1;
@@ -90,29 +92,35 @@ impl<'a> Share<'a> {
     }
 }
 
-/// Deals the line out. Takers are asked only as far as there are jobs for them, and the one who
-/// got the last job comes last, so that the next round begins behind it.
-fn deal(shard: &Shard, queue: QueueId) -> Vec<Share<'_>> {
+/// Deals the line out: what everybody gets, and in which order. Takers are asked only as far as
+/// there are jobs for them, and the one who got the last job comes last, so that the next round
+/// begins behind it.
+fn deal(shard: &Shard, queue: QueueId) -> (Vec<Share<'_>>, Vec<usize>) {
     let mut takers = shard.jobs.index.queues[queue.0 as usize].turn();
-    let mut open: VecDeque<Share<'_>> = VecDeque::new();
+    let mut shares: Vec<Share<'_>> = Vec::new();
+    let mut open: VecDeque<usize> = VecDeque::new();
     let mut full = Vec::new();
     'line: for (id, job) in shard.jobs.line(queue) {
         // The job at the head of the line waits for a taker with room; nobody overtakes it.
         loop {
-            let next = takers.next().map(|key| Share::new(shard, key));
-            let Some(mut share) = next.or_else(|| open.pop_front()) else {
+            let next = takers.next().map(|key| {
+                shares.push(Share::new(shard, key));
+                shares.len() - 1
+            });
+            let Some(at) = next.or_else(|| open.pop_front()) else {
                 break 'line;
             };
+            let share = &mut shares[at];
             if share.has_room(shard, id, job) {
                 share.take(shard, id, job);
-                open.push_back(share);
+                open.push_back(at);
                 break;
             }
-            full.push(share);
+            full.push(at);
         }
     }
     full.extend(open);
-    full
+    (shares, full)
 }
 
 fn lend(

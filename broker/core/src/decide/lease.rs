@@ -13,13 +13,9 @@ const ENDED_MAX: usize = 4096;
 
 /// Leases that are over by now, and those of sessions that did not come back after a restart.
 pub(crate) fn expire(shard: &Shard, now_ms: Millis, out: &mut Decision) {
-    let over = shard
-        .jobs
-        .index
-        .leases
-        .iter()
-        .take_while(|(until_ms, _)| *until_ms <= now_ms);
-    let mut ids: Vec<JobId> = over.map(|(_, id)| *id).take(ENDED_MAX).collect();
+    let leases = shard.jobs.leases();
+    let over = leases.take_while(|(until_ms, _)| *until_ms <= now_ms);
+    let mut ids: Vec<JobId> = over.map(|(_, id)| id).take(ENDED_MAX).collect();
     ids.sort_unstable();
     end(shard, &ids, out);
     // Said after the events, so that it leaves once they are on disk.
@@ -74,8 +70,9 @@ fn requeue(ids: &[JobId], excused: bool, out: &mut Decision) {
 /// lengthened, so that a restart does not run all work in flight twice.
 pub(crate) fn grant_grace(shard: &Shard, now_ms: Millis) -> Vec<Event> {
     let until_ms = now_ms + shard.limits.resume_grace_ms;
-    let short = shard.jobs.index.leases.range(..(until_ms, JobId(0)));
-    let mut jobs: Vec<(JobId, Millis)> = short.map(|(_, id)| (*id, until_ms)).collect();
+    let leases = shard.jobs.leases();
+    let short = leases.take_while(|(ends_ms, _)| *ends_ms < until_ms);
+    let mut jobs: Vec<(JobId, Millis)> = short.map(|(_, id)| (id, until_ms)).collect();
     jobs.sort_unstable();
     let events = jobs.chunks(EVENT_JOBS_MAX);
     events

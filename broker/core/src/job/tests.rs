@@ -17,13 +17,13 @@ fn job() -> Job {
     }
 }
 
-fn lease() -> Lease {
-    Lease {
+fn lease() -> Arc<Lease> {
+    Arc::new(Lease {
         token: 7,
         until_ms: 500,
         session: SessionId(1),
         subscription: SubscriptionKey(0),
-    }
+    })
 }
 
 #[test]

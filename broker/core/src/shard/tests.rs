@@ -227,7 +227,7 @@ fn entries_of_jobs_that_left_do_not_pile_up() {
         driven.push(1 + random(3) as u32, options);
         driven.ask(subscribe(random(6) as u32));
         driven.tick();
-        let mut held: Vec<JobId> = driven.shard.jobs.index.leases.iter().map(|l| l.1).collect();
+        let mut held: Vec<JobId> = driven.shard.jobs.leases().map(|l| l.1).collect();
         held.retain(|_| random(3) > 0);
         let delay_ms = Some(random(5));
         match random(8) {
@@ -241,6 +241,9 @@ fn entries_of_jobs_that_left_do_not_pile_up() {
         }
         let (entries, ready) = driven.entries();
         assert!(entries <= 2 * ready, "{entries} entries of {ready} jobs");
+        let leases = &driven.shard.jobs.index.leases;
+        let (entries, leased) = (leases.entries(), leases.live);
+        assert!(entries <= 2 * leased + 4, "{entries} entries of {leased}");
     }
 }
 

@@ -238,7 +238,7 @@ impl World {
 fn as_written(job: &Job) -> Job {
     let mut job = job.clone();
     if let Place::Leased(lease) = &mut job.place {
-        lease.subscription = SubscriptionKey(0);
+        std::sync::Arc::make_mut(lease).subscription = SubscriptionKey(0);
     }
     job
 }
