@@ -53,6 +53,21 @@ pub(crate) enum Source {
     },
 }
 
+impl Source {
+    /// Of a piece of the journal: where it lies, and its checksum.
+    pub(super) fn piece(&self) -> Option<(Place, u32)> {
+        match *self {
+            Self::Journal {
+                place, checksum, ..
+            }
+            | Self::Piece {
+                place, checksum, ..
+            } => Some((place, checksum)),
+            Self::Block { .. } | Self::Records { .. } => None,
+        }
+    }
+}
+
 /// What a loader thread read.
 #[derive(Debug)]
 pub(crate) enum Loaded {
@@ -138,10 +153,23 @@ impl Bodies {
     /// # Errors
     /// The source to load. `None` if the id lies nowhere: the job is gone, or data is missing.
     pub(crate) fn find(&self, id: JobId) -> Result<Found, Option<Source>> {
+        self.find_near(id, &mut 0)
+    }
+
+    /// As [`Self::find`], for many ids that are neighbours: `near` remembers where the last one was,
+    /// and is 0 before the first.
+    ///
+    /// # Errors
+    /// As for [`Self::find`].
+    pub(crate) fn find_near(&self, id: JobId, near: &mut usize) -> Result<Found, Option<Source>> {
         if id.is_volatile() {
             return self.volatile.get(&id).cloned().ok_or(None);
         }
-        if let Some(span) = self.span_of(id) {
+        let is_there = |span: &Span| span.first_id <= id && id <= span.last_id;
+        if !self.spans.get(*near).is_some_and(is_there) {
+            *near = self.span_at(id).unwrap_or(self.spans.len());
+        }
+        if let Some(span) = self.spans.get(*near) {
             let Some((bytes, runs)) = &span.memory else {
                 return Err(span.source());
             };
@@ -157,21 +185,29 @@ impl Bodies {
         find_in_block(bodies, id).ok_or(None)
     }
 
-    /// What has to be loaded for the bodies that follow on this one, as far as they are not in
-    /// memory: queues are mostly worked off in the order of ids.
-    pub(crate) fn ahead(&self, id: JobId) -> Vec<Source> {
-        if let Some(at) = self.span_at(id) {
-            let next = self.spans.range(at..).take(AHEAD);
-            return next.filter_map(Span::source).collect();
-        }
-        let at = self.blocks.partition_point(|block| block.first_id <= id.0);
-        let next = self.blocks[at..].iter().take(AHEAD);
-        let absent = next.filter(|block| !self.block_memory.contains_key(&block.number));
-        let source = |block: &BlockMeta| Source::Block {
-            number: block.number,
-            parts: block.parts,
+    /// What has to be loaded for the bodies that follow on this one, as far as they are neither in
+    /// memory nor asked for: queues are mostly worked off in the order of ids. Nothing while half of
+    /// them are, so that neighbours are loaded together.
+    pub(crate) fn ahead(&self, id: JobId, is_asked: impl Fn(&Source) -> bool) -> Vec<Source> {
+        let mut absent: Vec<(usize, Source)> = if let Some(at) = self.span_at(id) {
+            let next = self.spans.range(at..).take(AHEAD).enumerate();
+            next.filter_map(|(at, span)| Some((at, span.source()?)))
+                .collect()
+        } else {
+            let at = self.blocks.partition_point(|block| block.first_id <= id.0);
+            let next = self.blocks[at..].iter().take(AHEAD).enumerate();
+            let absent = next.filter(|(_, block)| !self.block_memory.contains_key(&block.number));
+            let source = |block: &BlockMeta| Source::Block {
+                number: block.number,
+                parts: block.parts,
+            };
+            absent.map(|(at, block)| (at, source(block))).collect()
         };
-        absent.map(source).collect()
+        absent.retain(|(_, source)| !is_asked(source));
+        match absent.first() {
+            Some((at, _)) if *at < AHEAD / 2 => absent.into_iter().map(|(_, it)| it).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// A `memory` job came: its body is copied, so that it does not keep a whole read buffer.
@@ -304,10 +340,6 @@ impl Bodies {
             .partition_point(|span| span.first_id <= id)
             .checked_sub(1)?;
         (self.spans[at].last_id >= id).then_some(at)
-    }
-
-    fn span_of(&self, id: JobId) -> Option<&Span> {
-        self.span_at(id).map(|at| &self.spans[at])
     }
 
     fn block_of(&self, id: JobId) -> Option<&BlockMeta> {

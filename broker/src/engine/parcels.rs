@@ -54,7 +54,7 @@ impl Parcels {
         self.look_up(to, &mut parcel, bodies);
         if let (Effect::Deliver { .. }, Some(last)) = (&parcel.effect, parcel.ids.last()) {
             bodies
-                .ahead(*last)
+                .ahead(*last, |source| self.asked.contains_key(source))
                 .into_iter()
                 .for_each(|source| self.want(source));
         }
@@ -130,18 +130,22 @@ impl Parcels {
 
     fn look_up(&mut self, to: ConnectionId, parcel: &mut Parcel, bodies: &Bodies) {
         parcel.missing = 0;
+        let (mut near, mut asked_last) = (0, None);
         for (at, id) in parcel.ids.iter().enumerate() {
             let body = &mut parcel.bodies[at];
             if body.is_some() {
                 continue;
             }
             parcel.waits[at] = None;
-            match bodies.find(*id) {
+            match bodies.find_near(*id, &mut near) {
                 Ok(found) => *body = Some(found),
                 Err(None) => {}
                 Err(Some(source)) => {
                     parcel.missing += 1;
                     parcel.waits[at] = Some(source);
+                    if asked_last.replace(source) == Some(source) {
+                        continue;
+                    }
                     let waiting = self.asked.entry(source).or_insert_with(|| {
                         self.wanted.push(source);
                         BTreeSet::new()
@@ -289,6 +293,38 @@ mod tests {
         assert!(complete.is_empty());
         let complete = parcels.loaded(source(41), &loaded(&[10]));
         assert_eq!(ids(&complete), vec![vec![1, 10]; clients.len()]);
+    }
+
+    /// Blocks that follow are asked for before they are needed, and half of them at a time.
+    #[test]
+    fn what_follows_is_asked_for_in_large_steps() {
+        let blocks: Vec<BlockMeta> = (0..100)
+            .map(|n| block(n, 10 * n + 1, 10 * n + 10))
+            .collect();
+        let mut bodies = bodies(&blocks);
+        let mut parcels = Parcels::default();
+        let mut steps = Vec::new();
+        for number in 0..100 {
+            let id = 10 * number + 1;
+            parcels.pack(ME, deliver(&[id]), &bodies);
+            let wanted = std::mem::take(&mut parcels.wanted);
+            steps.extend(Some(wanted.len()).filter(|step| *step > 0));
+            for source in wanted {
+                let Source::Block { number, .. } = source else {
+                    panic!("{source:?}");
+                };
+                let body = Body {
+                    id: 10 * number + 1,
+                    header_length: 0,
+                    bytes: Bytes::from_static(b"1"),
+                };
+                let what = || Loaded::Block(vec![body.clone()]);
+                parcels.loaded(source, &what());
+                bodies.add_loaded(source, what());
+            }
+        }
+        assert_eq!(steps.iter().sum::<usize>(), 100, "each once: {steps:?}");
+        assert!(steps.len() <= 8, "{steps:?}");
     }
 
     #[test]
