@@ -274,7 +274,8 @@ pub fn encode_with<M: Message>(
         "{kind} of {length} bytes is over the frame limit"
     );
     let end = out.len() + LENGTH_BYTES + length;
-    out.reserve(LENGTH_BYTES + length);
+    // Room for a frame without message as well: one that follows must not move all of this.
+    out.reserve(LENGTH_BYTES + length + HEADER_BYTES);
     put_header(out, kind, flags, correlation, meta_length, length);
     message.encode(out).expect("a BytesMut grows as needed");
     append(out);

@@ -16,7 +16,7 @@ impl Driver {
     /// Fills the outbox; true: callers had left something. If they had not, and nothing is being
     /// written, the driver is left to be woken by the next one.
     pub(super) fn collect(&mut self, session: &mut Session, context: &mut Context<'_>) -> bool {
-        if session.outbox.is_full() {
+        if session.outbox.is_full() || session.has_yielded {
             return false;
         }
         let (commands, closes, took) = {
@@ -31,7 +31,8 @@ impl Driver {
             let full = pending.pushes.has_full() || self.pushes.has_older();
             let alone =
                 self.pushes.is_empty() && self.settles.is_empty() && self.requests.is_empty();
-            if waiting > 0 && !full && session.gather(waiting, self.expected, alone, context) {
+            let may_come = waiting > 0 || self.expected > 0;
+            if may_come && !full && session.gather(waiting, self.expected, alone, context) {
                 return false;
             }
             self.expected = 0;

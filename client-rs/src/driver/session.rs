@@ -43,6 +43,8 @@ pub(super) struct Session {
     goodbye_sent: bool,
     pulse: Pulse,
     gathering: Option<Gathering>,
+    /// In this pass: callers go first.
+    pub(super) has_yielded: bool,
 }
 
 /// How long callers have been let go first.
@@ -80,6 +82,7 @@ impl Session {
                 silent_ticks: 0,
             },
             gathering: None,
+            has_yielded: false,
         }
     }
 
@@ -118,7 +121,9 @@ impl Session {
     /// True: callers that were just answered are likely to come again, look once they have had their
     /// turn. Costs no time: other tasks that are ready run, then this one. Without it the first of
     /// them, which wakes this task, would have a frame of its own on runtimes that run what was
-    /// woken last first. `alone`: nothing else is unanswered, so these are all there are.
+    /// woken last first; on those that keep the order this task would come behind the callers of all
+    /// other clients of its thread, and the broker would have nothing to do meanwhile. `alone`:
+    /// nothing else is unanswered, so these are all there are.
     pub(super) fn gather(
         &mut self,
         waiting: usize,
@@ -132,14 +137,15 @@ impl Session {
         } else {
             known.idle_passes + 1
         };
-        let idle_passes_max = if waiting < expected {
-            GATHER_PASSES_IDLE
-        } else {
-            1
+        let enough = match known.passes {
+            0 => alone && waiting > 0 && waiting >= expected,
+            passes => {
+                waiting == 0
+                    || waiting >= expected
+                    || passes == GATHER_PASSES
+                    || idle_passes == GATHER_PASSES_IDLE
+            }
         };
-        let enough = (alone && waiting >= expected)
-            || known.passes == GATHER_PASSES
-            || idle_passes == idle_passes_max;
         if enough {
             return false;
         }
@@ -148,8 +154,14 @@ impl Session {
             passes: known.passes + 1,
             idle_passes,
         });
-        // The first poll of a yield does nothing but ask for another pass.
-        let _ = pin!(tokio::task::yield_now()).poll(context);
+        self.has_yielded = true;
+        if waiting == 0 {
+            // Right behind those who were woken just now.
+            context.waker().wake_by_ref();
+        } else {
+            // The first poll of a yield does nothing but ask for another pass.
+            let _ = pin!(tokio::task::yield_now()).poll(context);
+        }
         true
     }
 
@@ -186,6 +198,7 @@ impl Driver {
         session: &mut Session,
         context: &mut Context<'_>,
     ) -> Result<Poll<Parting>, ClientError> {
+        session.has_yielded = false;
         loop {
             let mut moved = false;
             if let Poll::Ready(read) = session.inflow.poll_read(&mut session.transport, context) {
