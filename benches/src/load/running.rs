@@ -56,7 +56,8 @@ impl Running {
         Ok(Self {
             plan: plan.clone(),
             clients,
-            body: crate::body(plan.body_bytes),
+            // Kept for good, once a load: nobody counts references to it for each job.
+            body: Bytes::from_static(crate::body(plan.body_bytes).to_vec().leak()),
             watch: watch.clone(),
             over: watch.stop.child_token(),
             pace: OnceLock::new(),

@@ -41,11 +41,7 @@ impl Index {
         let entry = (job.due_ms, id);
         match &job.place {
             Place::Queued if job.due_ms <= self.promoted_ms => {
-                let queue = self.queue(job.queue);
-                queue.line_up(job.priority, entry);
-                if !queue.hungry.is_empty() {
-                    self.hot.insert(job.queue);
-                }
+                self.line_up((job.queue, job.priority), std::iter::once(entry));
             }
             Place::Queued => {
                 let queue = self.queue(job.queue);
@@ -73,6 +69,24 @@ impl Index {
             Place::Dead(_) => {
                 self.queue(job.queue).dead.insert(id);
             }
+        }
+    }
+
+    /// Whether the job stands in line, or will.
+    pub(crate) fn is_ready(&self, job: &Job) -> bool {
+        matches!(job.place, Place::Queued) && job.due_ms <= self.promoted_ms
+    }
+
+    /// Jobs that may run stand in line.
+    pub(crate) fn line_up(
+        &mut self,
+        (queue, priority): (QueueId, i32),
+        entries: impl Iterator<Item = Entry>,
+    ) {
+        let of = self.queue(queue);
+        of.line_up(priority, entries);
+        if !of.hungry.is_empty() {
+            self.hot.insert(queue);
         }
     }
 
@@ -156,7 +170,8 @@ impl Index {
     pub(crate) fn promote(&mut self, id: JobId, job: &Job) {
         let entry = (job.due_ms, id);
         self.unschedule(entry, job);
-        self.queue(job.queue).line_up(job.priority, entry);
+        let entries = std::iter::once(entry);
+        self.queue(job.queue).line_up(job.priority, entries);
         self.hot.insert(job.queue);
     }
 

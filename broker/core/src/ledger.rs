@@ -21,6 +21,13 @@ pub trait JobSlots {
     /// A job is gone.
     fn remove(&mut self, id: JobId) -> Job;
 
+    /// Jobs with neighbouring ids came into being together: they differ in their lengths at most.
+    fn insert_all(&mut self, first_id: JobId, jobs: impl Iterator<Item = Job>) {
+        for (id, job) in (first_id.0..).map(JobId).zip(jobs) {
+            self.insert(id, job);
+        }
+    }
+
     /// Jobs go to one holder together.
     fn lend(&mut self, ids: &[JobId], lending: &mut Lending) {
         for id in ids {
@@ -286,20 +293,18 @@ impl Ledger {
             self.uploads.remove(&(pushed.session, pushed.upload));
             self.large.insert(pushed.first_id, pushed.parts.clone());
         }
-        for index in 0..count {
-            let job = Job {
-                queue: pushed.queue,
-                priority: pushed.priority,
-                due_ms: pushed.due_ms,
-                length: pushed.lengths.length(index) + pushed.parts_bytes,
-                lease_ms: pushed.lease_ms,
-                attempts: 0,
-                excused: 0,
-                attempts_max: pushed.attempts_max,
-                place: Place::Queued,
-            };
-            jobs.insert(JobId(pushed.first_id.0 + index as u64), job);
-        }
+        let job = |index| Job {
+            queue: pushed.queue,
+            priority: pushed.priority,
+            due_ms: pushed.due_ms,
+            length: pushed.lengths.length(index) + pushed.parts_bytes,
+            lease_ms: pushed.lease_ms,
+            attempts: 0,
+            excused: 0,
+            attempts_max: pushed.attempts_max,
+            place: Place::Queued,
+        };
+        jobs.insert_all(pushed.first_id, (0..count).map(job));
     }
 
     fn remove(&mut self, jobs: &mut impl JobSlots, ids: &[JobId], done: bool) {

@@ -62,6 +62,30 @@ impl JobSlots for LiveJobs {
         job
     }
 
+    // As `insert` for each, with one look at their line for all.
+    fn insert_all(&mut self, first_id: JobId, jobs: impl Iterator<Item = Job>) {
+        let Self { table, index, .. } = self;
+        let (mut ready, mut bytes) = (None, 0);
+        let mut next = first_id.0;
+        table.insert_all(first_id, jobs, |job| {
+            let id = JobId(next);
+            next += 1;
+            bytes += charge(job);
+            if index.is_ready(job) {
+                ready.get_or_insert(((job.queue, job.priority), (job.due_ms, id)));
+            } else {
+                index.insert(id, job);
+            }
+        });
+        if first_id.is_volatile() {
+            self.volatile_bytes += bytes;
+        }
+        if let Some((line, (due_ms, _))) = ready {
+            let ids = (first_id.0..next).map(JobId);
+            self.index.line_up(line, ids.map(|id| (due_ms, id)));
+        }
+    }
+
     // As `update` for each, with one look at the holder for all.
     fn lend(&mut self, ids: &[JobId], lending: &mut Lending) {
         let Self { table, index, .. } = self;

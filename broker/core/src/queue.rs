@@ -31,12 +31,11 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn line_up(&mut self, priority: i32, entry: Entry) {
-        self.lanes
-            .entry(Reverse(priority))
-            .or_default()
-            .insert(entry);
-        self.ready += 1;
+    pub(crate) fn line_up(&mut self, priority: i32, entries: impl Iterator<Item = Entry>) {
+        let lane = self.lanes.entry(Reverse(priority)).or_default();
+        let before = lane.live;
+        entries.for_each(|entry| lane.insert(entry));
+        self.ready += lane.live - before;
     }
 
     pub(crate) fn step_out(&mut self, priority: i32, entry: Entry) {

@@ -49,6 +49,29 @@ impl JobTable {
         self.jobs += 1;
     }
 
+    /// Jobs with neighbouring ids, a page at a time; `each` sees them before.
+    pub(crate) fn insert_all(
+        &mut self,
+        first_id: JobId,
+        jobs: impl Iterator<Item = Job>,
+        mut each: impl FnMut(&Job),
+    ) {
+        let mut jobs = jobs.inspect(|job| each(job)).peekable();
+        let mut next = first_id.0;
+        while jobs.peek().is_some() {
+            let (number, slot) = split(JobId(next));
+            let page = self.pages.entry(number).or_default();
+            let mut came = 0;
+            for (slot, job) in page.slots[slot..].iter_mut().zip(&mut jobs) {
+                assert!(slot.replace(job).is_none(), "a job id is given once");
+                came += 1;
+            }
+            page.used += came;
+            self.jobs += came;
+            next += came as u64;
+        }
+    }
+
     pub(crate) fn remove(&mut self, id: JobId) -> Option<Job> {
         let (number, slot) = split(id);
         let page = self.pages.get_mut(&number)?;

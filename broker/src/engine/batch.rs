@@ -53,6 +53,8 @@ pub(super) struct Gathering {
     full: VecDeque<Gathered>,
     full_bytes: usize,
     open: Gathered,
+    /// Of the batch that was taken last.
+    length_before: usize,
 }
 
 #[derive(Debug, Default)]
@@ -90,8 +92,11 @@ impl Gathering {
         let next = self.full.pop_front();
         self.full_bytes -= next.as_ref().map_or(0, |full| full.bytes.len());
         let next = next.unwrap_or_else(|| {
-            // The next one is likely to be as large; growing it would copy it again and again.
-            let bytes = BytesMut::with_capacity(self.open.bytes.len());
+            // The next one is likely to be as large as one of the last two; growing it would copy it
+            // again and again.
+            let length = self.open.bytes.len();
+            let before = std::mem::replace(&mut self.length_before, length);
+            let bytes = BytesMut::with_capacity(length.max(before));
             let open = Gathered {
                 bytes,
                 ..Gathered::default()
