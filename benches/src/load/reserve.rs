@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{self, Poll, ready};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use futures_util::{FutureExt as _, StreamExt as _};
 use verteilt_client::{Client, ClientError, Credit, Job, Settling, Subscription};
 
@@ -87,7 +87,7 @@ async fn ack_as_they_come(backlog: Arc<Backlog>, client: Client) -> Result<()> {
     };
     tokio::select! {
         biased;
-        failed = poll_fn(|context| worker.poll(context)) => return Err(failed),
+        failed = poll_fn(|context| worker.poll(context)) => return failed,
         () = backlog.running.over.cancelled() => {}
     }
     let ids = std::mem::take(&mut worker.ids);
@@ -111,19 +111,9 @@ struct Ack {
 
 impl Worker<'_> {
     /// Ready: it cannot go on.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<anyhow::Error> {
-        let work = self.poll_work(context);
-        work.map(|work| {
-            work.err()
-                .unwrap_or_else(|| anyhow!("the subscription ended"))
-        })
-    }
-
-    fn poll_work(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+    fn poll(&mut self, context: &mut task::Context<'_>) -> Poll<Result<()>> {
         while let Poll::Ready(job) = self.jobs.poll_next_unpin(context) {
-            let Some(job) = job else {
-                return Poll::Ready(Ok(()));
-            };
+            let job = job.context("the subscription ended")?;
             self.backlog.check(&job)?;
             let mut ack = Ack {
                 id: job.id(),

@@ -3,13 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{JobId, Millis, QueueId, SessionId, SubscriptionKey};
-use crate::job::{Job, Place};
+use crate::job::{Holder, Job, Lease, Place};
 use crate::lane::{Entry, Lane, LeaseEntry};
 use crate::queue::Queue;
 use crate::session::{Session, Subscription};
-
-/// Who has a job, and against which credit it counts.
-pub(crate) type Holder = (SessionId, SubscriptionKey);
 
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -51,20 +48,8 @@ impl Index {
                 self.move_head(job.queue, before);
             }
             Place::Leased(lease) => {
-                self.leases.insert(lease.entry(id));
-                self.queue(job.queue).leased += 1;
-                self.sessions
-                    .entry(lease.session)
-                    .or_default()
-                    .leased
-                    .insert(id);
-                if let Some(subscription) = self.subscriptions.get_mut(&lease.subscription) {
-                    subscription.held_jobs += 1;
-                    subscription.held_bytes += u64::from(job.length);
-                    if !subscription.is_hungry() {
-                        self.queue(job.queue).hungry.remove(&lease.subscription);
-                    }
-                }
+                self.note(lease, id, job.queue);
+                self.hold(lease.holder(), &[id], u64::from(job.length));
             }
             Place::Dead(_) => {
                 self.queue(job.queue).dead.insert(id);
@@ -100,25 +85,26 @@ impl Index {
             }
             Place::Queued => self.unschedule(entry, job),
             Place::Leased(lease) => {
-                self.leases.remove(lease.entry(id));
-                self.queue(job.queue).leased -= 1;
-                if let Some(session) = self.sessions.get_mut(&lease.session) {
-                    session.leased.remove(&id);
-                    if session.connection.is_none() {
-                        self.drop_idle_session(lease.session);
-                    }
-                }
-                if let Some(subscription) = self.subscriptions.get_mut(&lease.subscription) {
-                    subscription.held_jobs -= 1;
-                    subscription.held_bytes -= u64::from(job.length);
-                    self.refresh(lease.subscription);
-                }
+                self.strike_off(lease, id, job.queue);
+                self.let_go(lease.holder(), &[id], u64::from(job.length));
             }
             Place::Dead(_) => {
                 self.queue(job.queue).dead.remove(&id);
             }
         }
         false
+    }
+
+    /// The lease has begun.
+    pub(crate) fn note(&mut self, lease: &Lease, id: JobId, queue: QueueId) {
+        self.leases.insert(lease.entry(id));
+        self.queue(queue).leased += 1;
+    }
+
+    /// The lease is over. Its entry may remain, stale.
+    pub(crate) fn strike_off(&mut self, lease: &Lease, id: JobId, queue: QueueId) {
+        self.leases.remove(lease.entry(id));
+        self.queue(queue).leased -= 1;
     }
 
     /// Jobs with so many bytes in all have gone to a holder; their leases are noted already.

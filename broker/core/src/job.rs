@@ -106,8 +106,8 @@ impl Lending {
         }
     }
 
-    pub(crate) fn holder(&self) -> (SessionId, SubscriptionKey) {
-        (self.lease.session, self.lease.subscription)
+    pub(crate) fn holder(&self) -> Holder {
+        self.lease.holder()
     }
 
     /// The job is leased for its own time.
@@ -125,7 +125,14 @@ impl Lending {
     }
 }
 
+/// Who has a job, and against which credit it counts.
+pub(crate) type Holder = (SessionId, SubscriptionKey);
+
 impl Lease {
+    pub(crate) fn holder(&self) -> Holder {
+        (self.session, self.subscription)
+    }
+
     /// How a job with this lease stands in the line of leases.
     pub(crate) fn entry(&self, id: JobId) -> LeaseEntry {
         (self.until_ms, self.token, id)

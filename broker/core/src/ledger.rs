@@ -18,8 +18,8 @@ pub trait JobSlots {
     fn insert(&mut self, id: JobId, job: Job);
     /// A job changes; returns its queue.
     fn update(&mut self, id: JobId, change: impl FnOnce(&mut Job)) -> QueueId;
-    /// A job is gone.
-    fn remove(&mut self, id: JobId) -> Job;
+    /// Jobs are gone; `each` hears what each was.
+    fn remove_all(&mut self, ids: &[JobId], each: impl FnMut(JobId, &Job));
 
     /// Jobs with neighbouring ids came into being together: they differ in their lengths at most.
     fn insert_all(&mut self, first_id: JobId, jobs: impl Iterator<Item = Job>) {
@@ -34,13 +34,6 @@ pub trait JobSlots {
             self.update(*id, |job| {
                 lending.lend(job);
             });
-        }
-    }
-
-    /// Jobs are gone; `each` hears what each was.
-    fn remove_all(&mut self, ids: &[JobId], mut each: impl FnMut(JobId, &Job)) {
-        for id in ids {
-            each(*id, &self.remove(*id));
         }
     }
 }

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::id::{JobId, Millis, QueueId, SubscriptionKey};
-use crate::index::{Holder, Index};
-use crate::job::{Job, Lending, Place};
+use crate::index::Index;
+use crate::job::{Holder, Job, Lease, Lending, Place};
 use crate::lane::{Entry, LeaseEntry};
 use crate::ledger::JobSlots;
 use crate::session::{Session, Subscription};
@@ -45,23 +45,6 @@ impl JobSlots for LiveJobs {
         queue
     }
 
-    fn remove(&mut self, id: JobId) -> Job {
-        let job = self
-            .table
-            .remove(id)
-            .expect("an event names a job that is there");
-        if id.is_volatile() {
-            self.volatile_bytes -= charge(&job);
-        }
-        if self.index.remove(id, &job) {
-            self.clean(job.queue, job.priority);
-            // The next in line may fit where this one did not.
-            self.index.hot.insert(job.queue);
-        }
-        self.clean_leases();
-        job
-    }
-
     // As `insert` for each, with one look at their line for all.
     fn insert_all(&mut self, first_id: JobId, jobs: impl Iterator<Item = Job>) {
         let Self { table, index, .. } = self;
@@ -72,7 +55,7 @@ impl JobSlots for LiveJobs {
             next += 1;
             bytes += charge(job);
             if index.is_ready(job) {
-                ready.get_or_insert(((job.queue, job.priority), (job.due_ms, id)));
+                ready.get_or_insert((job.queue, job.priority, job.due_ms));
             } else {
                 index.insert(id, job);
             }
@@ -80,9 +63,10 @@ impl JobSlots for LiveJobs {
         if first_id.is_volatile() {
             self.volatile_bytes += bytes;
         }
-        if let Some((line, (due_ms, _))) = ready {
+        if let Some((queue, priority, due_ms)) = ready {
             let ids = (first_id.0..next).map(JobId);
-            self.index.line_up(line, ids.map(|id| (due_ms, id)));
+            self.index
+                .line_up((queue, priority), ids.map(|id| (due_ms, id)));
         }
     }
 
@@ -98,15 +82,15 @@ impl JobSlots for LiveJobs {
             if index.remove(*id, job) {
                 lines.add(job);
             }
-            index.leases.insert(lending.lend(job).entry(*id));
-            index.queue(job.queue).leased += 1;
+            let lease = lending.lend(job);
+            index.note(lease, *id, job.queue);
             bytes += u64::from(job.length);
         }
         index.hold(lending.holder(), ids, bytes);
         self.clean_all(lines);
     }
 
-    // As `remove` for each, with one look at the holder for all that it has.
+    // With one look at the holder for all that it has.
     fn remove_all(&mut self, ids: &[JobId], mut each: impl FnMut(JobId, &Job)) {
         let mut lines = Lines::default();
         // The holder of the jobs since the one at `start`.
@@ -119,7 +103,7 @@ impl JobSlots for LiveJobs {
             if id.is_volatile() {
                 self.volatile_bytes -= charge(&job);
             }
-            let next = job.lease().map(|lease| (lease.session, lease.subscription));
+            let next = job.lease().map(Lease::holder);
             if next != holder {
                 if let Some(holder) = holder {
                     index.let_go(holder, &ids[start..at], bytes);
@@ -128,8 +112,7 @@ impl JobSlots for LiveJobs {
             }
             match job.lease() {
                 Some(lease) => {
-                    index.leases.remove(lease.entry(*id));
-                    index.queue(job.queue).leased -= 1;
+                    index.strike_off(lease, *id, job.queue);
                     bytes += u64::from(job.length);
                 }
                 None => {

@@ -37,11 +37,12 @@ impl JobSlots for Window {
         job.queue
     }
 
-    fn remove(&mut self, id: JobId) -> Job {
-        self.gone.push(id);
-        self.jobs
-            .remove(&id)
-            .expect("the page of a named job was read before")
+    fn remove_all(&mut self, ids: &[JobId], mut each: impl FnMut(JobId, &Job)) {
+        for id in ids {
+            self.gone.push(*id);
+            let job = self.jobs.remove(id);
+            each(*id, &job.expect("the page of a named job was read before"));
+        }
     }
 }
 

@@ -326,7 +326,7 @@ fn a_ledger_with_everything_in_it() {
     for event in &events {
         ledger.apply(&mut jobs, event, 1_000);
     }
-    assert_eq!(jobs.remove(JobId(3)).length, 8);
+    jobs.remove_all(&[JobId(3)], |_, job| assert_eq!(job.length, 8));
     let mut out = BytesMut::new();
     record::put_ledger(&mut out, &ledger);
     let expected = format!(

@@ -38,8 +38,8 @@ impl JobSlots for NoJobs {
         panic!("{id:?} is nobody's job");
     }
 
-    fn remove(&mut self, id: JobId) -> Job {
-        panic!("{id:?} is nobody's job");
+    fn remove_all(&mut self, ids: &[JobId], _each: impl FnMut(JobId, &Job)) {
+        panic!("{ids:?} are nobody's jobs");
     }
 }
 

@@ -55,8 +55,10 @@ impl JobSlots for Slots {
         job.queue
     }
 
-    fn remove(&mut self, id: JobId) -> Job {
-        self.0.remove(&id).expect("the job is there")
+    fn remove_all(&mut self, ids: &[JobId], mut each: impl FnMut(JobId, &Job)) {
+        for id in ids {
+            each(*id, &self.0.remove(id).expect("the job is there"));
+        }
     }
 }
 
